@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! What the fpgamem kernel module and its users share: the ioctl ABI and the block map.
+//!
+//! The kernel module compiles the same files as modules of its own; this root exists for Cargo only.
+//! They therefore use nothing but `core`, `super::` paths and no `unsafe`.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod abi;
+#[cfg(test)]
+mod abi_layout;
+pub mod block_map;
