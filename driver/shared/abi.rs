@@ -196,9 +196,9 @@ const READ: u32 = 2;
 
 /// A command number as `<asm-generic/ioctl.h>` composes it.
 const fn command(direction: u32, number: u32, size: usize) -> u32 {
-    // CAST: every argument is far below the 14 bits that the size field has; asserted below by the
-    // literal command numbers.
-    direction << 30 | (size as u32) << 16 | IOC_TYPE << 8 | number
+    // The size field has 14 bits. All structures are far smaller, which the literal command numbers
+    // below assert.
+    direction << 30 | ((size as u64 & 0x3fff) as u32) << 16 | IOC_TYPE << 8 | number
 }
 
 /// Describes the pool: [`Info`].

@@ -15,3 +15,7 @@ pub mod abi;
 #[cfg(test)]
 mod abi_layout;
 pub mod block_map;
+#[cfg(test)]
+mod block_map_properties;
+#[cfg(test)]
+mod block_map_tests;

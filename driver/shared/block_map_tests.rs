@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The block map by examples; `block_map_properties.rs` has the comparison with a model.
+
+use super::block_map::{
+    Alignment, AllocError, BlockMap, BlockRange, FreeError, StorageTooSmall, NR_ALIGNMENTS,
+};
+use std::vec;
+use std::vec::Vec;
+
+/// An empty map with its storage filled with ones, as recycled memory might be.
+fn map(nr_blocks: u32) -> BlockMap<Vec<u64>> {
+    let words = BlockMap::<Vec<u64>>::words_for(nr_blocks);
+    BlockMap::new(vec![u64::MAX; words], nr_blocks).unwrap()
+}
+
+fn range(start: u32, end: u32) -> BlockRange {
+    BlockRange::new(start, end - start).unwrap()
+}
+
+fn to(blocks: u32, phase: u64) -> Alignment {
+    Alignment::new(blocks, phase).unwrap()
+}
+
+/// A map in which exactly `free` runs are free.
+fn map_with_free(nr_blocks: u32, free: &[BlockRange]) -> BlockMap<Vec<u64>> {
+    let mut map = map(nr_blocks);
+    map.alloc(nr_blocks, Alignment::ONE).unwrap();
+    for &run in free {
+        map.free(run).unwrap();
+    }
+    map
+}
+
+fn free_runs(map: &BlockMap<Vec<u64>>) -> Vec<BlockRange> {
+    map.free_runs().collect()
+}
+
+#[test]
+fn words_cover_the_last_partial_word() {
+    let words_for = BlockMap::<Vec<u64>>::words_for;
+    assert_eq!([0, 1, 64, 65, 128].map(words_for), [0, 1, 1, 2, 2]);
+    assert_eq!(words_for(u32::MAX), 1 << 26);
+}
+
+#[test]
+fn refuses_storage_that_is_too_small() {
+    let error = BlockMap::new([0; 2], 129).unwrap_err();
+    assert_eq!(
+        error,
+        StorageTooSmall {
+            needed_words: 3,
+            words: 2
+        }
+    );
+}
+
+#[test]
+fn starts_free_whatever_the_storage_held() {
+    let map = map(100);
+    assert_eq!((map.nr_blocks(), map.nr_free()), (100, 100));
+    assert_eq!(free_runs(&map), [range(0, 100)]);
+}
+
+#[test]
+fn ignores_words_beyond_the_needed_ones() {
+    let mut map = BlockMap::new([0; 4], 70).unwrap();
+    assert_eq!(map.largest_free(Alignment::ONE), 70);
+    assert_eq!(
+        map.alloc(71, Alignment::ONE),
+        Err(AllocError::NoRoom {
+            requested: 71,
+            free: 70
+        })
+    );
+}
+
+#[test]
+fn map_without_blocks_has_no_room() {
+    let mut map = BlockMap::new([0; 0], 0).unwrap();
+    assert_eq!(
+        map.alloc(1, Alignment::ONE),
+        Err(AllocError::NoRoom {
+            requested: 1,
+            free: 0
+        })
+    );
+    assert_eq!(map.free_runs().count(), 0);
+}
+
+#[test]
+fn map_of_one_block_hands_it_out_once() {
+    let mut map = map(1);
+    assert_eq!(map.alloc(1, Alignment::ONE), Ok(range(0, 1)));
+    assert_eq!(
+        map.alloc(1, Alignment::ONE),
+        Err(AllocError::NoRoom {
+            requested: 1,
+            free: 0
+        })
+    );
+    assert_eq!(map.free(range(0, 1)), Ok(()));
+    assert_eq!(map.alloc(1, Alignment::ONE), Ok(range(0, 1)));
+}
+
+#[test]
+fn refuses_zero_blocks() {
+    let mut map = map(8);
+    assert_eq!(map.alloc(0, Alignment::ONE), Err(AllocError::ZeroCount));
+    assert_eq!(map.nr_free(), 8);
+}
+
+#[test]
+fn fills_completely() {
+    let mut map = map(130);
+    for block in 0..130 {
+        assert_eq!(map.alloc(1, Alignment::ONE), Ok(range(block, block + 1)));
+    }
+    assert_eq!(
+        map.alloc(1, Alignment::ONE),
+        Err(AllocError::NoRoom {
+            requested: 1,
+            free: 0
+        })
+    );
+    assert_eq!(free_runs(&map), []);
+}
+
+#[test]
+fn takes_the_whole_map_in_one_run() {
+    let mut map = map(130);
+    assert_eq!(map.alloc(130, Alignment::ONE), Ok(range(0, 130)));
+    assert_eq!(map.nr_free(), 0);
+}
+
+#[test]
+fn refuses_one_block_more_than_the_last_word_has() {
+    let mut map = map_with_free(130, &[range(127, 130)]);
+    assert_eq!(
+        map.alloc(4, Alignment::ONE),
+        Err(AllocError::NoRoom {
+            requested: 4,
+            free: 3
+        })
+    );
+    assert_eq!(map.alloc(3, Alignment::ONE), Ok(range(127, 130)));
+}
+
+#[test]
+fn too_fragmented_changes_nothing() {
+    let free = [range(1, 3), range(63, 65), range(100, 102)];
+    let mut map = map_with_free(128, &free);
+    assert_eq!(
+        map.alloc(3, Alignment::ONE),
+        Err(AllocError::NoRoom {
+            requested: 3,
+            free: 6
+        })
+    );
+    assert_eq!(free_runs(&map), free);
+    assert_eq!(map.nr_free(), 6);
+}
+
+#[test]
+fn first_fit_takes_the_lowest_run_that_is_long_enough() {
+    let mut map = map_with_free(256, &[range(3, 5), range(60, 70), range(200, 205)]);
+    assert_eq!(map.alloc(5, Alignment::ONE), Ok(range(60, 65)));
+    assert_eq!(map.alloc(2, Alignment::ONE), Ok(range(3, 5)));
+}
+
+#[test]
+fn run_spans_whole_words() {
+    let mut map = map_with_free(256, &[range(63, 193)]);
+    assert_eq!(map.alloc(130, Alignment::ONE), Ok(range(63, 193)));
+    assert_eq!(map.nr_free(), 0);
+}
+
+#[test]
+fn run_ends_at_a_word_boundary() {
+    let mut map = map(256);
+    assert_eq!(map.alloc(64, Alignment::ONE), Ok(range(0, 64)));
+    assert_eq!(map.is_allocated(63), Some(true));
+    assert_eq!(map.is_allocated(64), Some(false));
+    assert_eq!(map.alloc(64, Alignment::ONE), Ok(range(64, 128)));
+}
+
+#[test]
+fn aligned_run_honours_phase() {
+    let mut map = map(64);
+    // Block 0 is 3 past an aligned place, so 5, 13, 21, … are aligned.
+    assert_eq!(map.alloc(2, to(8, 3)), Ok(range(5, 7)));
+    assert_eq!(map.alloc(2, to(8, 3)), Ok(range(13, 15)));
+    assert_eq!(map.alloc(1, Alignment::ONE), Ok(range(0, 1)));
+}
+
+#[test]
+fn phase_counts_modulo_the_alignment() {
+    assert_eq!(to(8, 3), to(8, 11));
+    assert_eq!(to(8, 3), to(8, (1 << 40) + 3));
+    assert_eq!(to(1, 7), Alignment::ONE);
+}
+
+#[test]
+fn refuses_alignment_that_is_no_power_of_two() {
+    assert_eq!(
+        [0, 3, 12, u32::MAX].map(|blocks| Alignment::new(blocks, 0)),
+        [None; 4]
+    );
+}
+
+#[test]
+fn alignment_without_room_is_refused_though_enough_is_free() {
+    let mut map = map(7);
+    // Block 1 is the first aligned one, and 6 blocks are left from there.
+    assert_eq!(
+        map.alloc(7, to(8, 7)),
+        Err(AllocError::NoRoom {
+            requested: 7,
+            free: 7
+        })
+    );
+    assert_eq!(map.alloc(6, to(8, 7)), Ok(range(1, 7)));
+}
+
+#[test]
+fn largest_alignment_is_only_met_at_its_multiples() {
+    let mut map = map(100);
+    assert_eq!(
+        map.alloc(1, to(1 << 31, 1)),
+        Err(AllocError::NoRoom {
+            requested: 1,
+            free: 100
+        })
+    );
+    assert_eq!(
+        map.alloc(1, to(1 << 31, (1 << 31) - 99)),
+        Ok(range(99, 100))
+    );
+}
+
+#[test]
+fn free_makes_the_lowest_blocks_available_again() {
+    let mut map = map(128);
+    let first = map.alloc(10, Alignment::ONE).unwrap();
+    map.alloc(10, Alignment::ONE).unwrap();
+    assert_eq!(map.free(first), Ok(()));
+    assert_eq!(free_runs(&map), [range(0, 10), range(20, 128)]);
+    assert_eq!(map.alloc(4, Alignment::ONE), Ok(range(0, 4)));
+}
+
+#[test]
+fn frees_a_part_of_an_allocation() {
+    let mut map = map_with_free(200, &[]);
+    assert_eq!(map.free(range(62, 130)), Ok(()));
+    assert_eq!(free_runs(&map), [range(62, 130)]);
+    assert_eq!(map.nr_free(), 68);
+}
+
+#[test]
+fn free_is_all_or_nothing() {
+    let free = [range(100, 101)];
+    let mut map = map_with_free(128, &free);
+    assert_eq!(map.free(range(60, 101)), Err(FreeError::NotAllocated));
+    assert_eq!(map.free(range(100, 110)), Err(FreeError::NotAllocated));
+    assert_eq!(map.free(range(90, 110)), Err(FreeError::NotAllocated));
+    assert_eq!(free_runs(&map), free);
+    assert_eq!(map.nr_free(), 1);
+}
+
+#[test]
+fn refuses_freeing_twice() {
+    let mut map = map(64);
+    let run = map.alloc(5, Alignment::ONE).unwrap();
+    assert_eq!(map.free(run), Ok(()));
+    assert_eq!(map.free(run), Err(FreeError::NotAllocated));
+    assert_eq!(map.nr_free(), 64);
+}
+
+#[test]
+fn refuses_range_crossing_end() {
+    let mut map = map_with_free(100, &[]);
+    assert_eq!(map.free(range(99, 101)), Err(FreeError::OutOfRange));
+    assert_eq!(map.free(range(100, 101)), Err(FreeError::OutOfRange));
+    assert_eq!(map.free(range(0, u32::MAX)), Err(FreeError::OutOfRange));
+    assert_eq!(map.nr_free(), 0);
+}
+
+#[test]
+fn is_allocated_knows_the_end() {
+    let map = map_with_free(66, &[range(64, 65)]);
+    assert_eq!(
+        [63, 64, 65].map(|b| map.is_allocated(b)),
+        [Some(true), Some(false), Some(true)]
+    );
+    assert_eq!(
+        [66, 127, 128, u32::MAX].map(|b| map.is_allocated(b)),
+        [None; 4]
+    );
+}
+
+#[test]
+fn free_runs_meet_neither_at_word_boundaries_nor_at_the_end() {
+    let free = [range(0, 1), range(63, 64), range(65, 128), range(129, 140)];
+    assert_eq!(free_runs(&map_with_free(140, &free)), free);
+}
+
+#[test]
+fn free_runs_join_across_word_boundaries() {
+    let map = map_with_free(192, &[range(10, 64), range(64, 128), range(128, 150)]);
+    assert_eq!(free_runs(&map), [range(10, 150)]);
+}
+
+#[test]
+fn largest_free_counts_from_the_first_aligned_block() {
+    let map = map_with_free(256, &[range(1, 20), range(128, 144)]);
+    assert_eq!(map.largest_free(Alignment::ONE), 19);
+    assert_eq!(map.largest_free(to(16, 0)), 16);
+    assert_eq!(map.largest_free(to(16, 15)), 19);
+    assert_eq!(map.largest_free(to(256, 0)), 0);
+}
+
+#[test]
+fn largest_free_by_alignment_agrees_with_a_gigabyte_at_one_gigabyte() {
+    // 65536 blocks of 16 KiB at physical 0x4000_0000.
+    let phase = 0x4000_0000 / 0x4000;
+    let mut map = map(65536);
+    let mut expected = [0; NR_ALIGNMENTS];
+    expected[..17].fill(65536);
+    assert_eq!(map.largest_free_by_alignment(phase), expected);
+
+    map.alloc(1, Alignment::ONE).unwrap();
+    for (shift, longest) in expected.iter_mut().enumerate() {
+        *longest = 65536u32.saturating_sub(1 << shift);
+    }
+    assert_eq!(map.largest_free_by_alignment(phase), expected);
+}
+
+#[test]
+fn range_ends_within_u32() {
+    assert_eq!(BlockRange::new(u32::MAX, 1), None);
+    assert_eq!(BlockRange::new(u32::MAX - 1, 2), None);
+    assert_eq!(BlockRange::new(1, u32::MAX), None);
+    assert_eq!(BlockRange::new(7, 0), None);
+    assert_eq!(
+        BlockRange::new(u32::MAX - 1, 1).map(BlockRange::end),
+        Some(u32::MAX)
+    );
+    assert_eq!(
+        BlockRange::new(0, u32::MAX).map(BlockRange::end),
+        Some(u32::MAX)
+    );
+}
+
+#[test]
+fn counts_up_to_u32_max_are_refused_without_overflow() {
+    let mut map = map_with_free(128, &[range(100, 128)]);
+    let requested = u32::MAX;
+    let no_room = Err(AllocError::NoRoom {
+        requested,
+        free: 28,
+    });
+    assert_eq!(map.alloc(requested, Alignment::ONE), no_room);
+    assert_eq!(map.alloc(requested, to(1 << 31, u64::MAX)), no_room);
+}
