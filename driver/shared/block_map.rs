@@ -102,7 +102,7 @@ impl Alignment {
     }
 
     /// The longest part of `run` that starts aligned.
-    fn aligned_tail(self, run: BlockRange) -> Option<BlockRange> {
+    pub(super) fn aligned_tail(self, run: BlockRange) -> Option<BlockRange> {
         // Wrapping is right: the alignment divides 2^32.
         let past = run.start.wrapping_add(self.phase) & self.mask;
         let start = run.start.checked_add(past.wrapping_neg() & self.mask)?;
@@ -145,8 +145,8 @@ pub enum FreeError {
 
 /// Which blocks are allocated.
 ///
-/// INVARIANT: bit `b % 64` of word `b / 64` is set if and only if block `b` is allocated or does
-/// not exist (`b >= nr_blocks`). `nr_free` is the number of clear bits.
+/// INVARIANT: bit `b % 64` of word `b / 64` is set if and only if block `b` is allocated; the bits
+/// of blocks that do not exist are clear. `nr_free` blocks are not allocated.
 #[derive(Debug)]
 pub struct BlockMap<S> {
     words: S,
@@ -175,16 +175,12 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> BlockMap<S> {
                 words: storage.len(),
             });
         }
-        storage.fill(u64::MAX);
-        let mut map = Self {
+        storage.fill(0);
+        Ok(Self {
             words,
             nr_blocks,
-            nr_free: 0,
-        };
-        if let Some(all) = BlockRange::new(0, nr_blocks) {
-            map.clear(all);
-        }
-        Ok(map)
+            nr_free: nr_blocks,
+        })
     }
 
     /// Number of blocks.
@@ -283,7 +279,8 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> BlockMap<S> {
         largest
     }
 
-    /// The first free block at or after `from`; `nr_blocks` if there is none.
+    /// The first free block at or after `from`; `nr_blocks` if there is none. `from` is at most
+    /// `nr_blocks`.
     fn next_free(&self, from: u32) -> u32 {
         self.next_set(from, |word| !word)
     }
@@ -297,19 +294,14 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> BlockMap<S> {
     /// there is none.
     fn next_set(&self, from: u32, view: impl Fn(u64) -> u64) -> u32 {
         let index = from / BLOCKS_PER_WORD;
+        let words = self.words.as_ref();
+        let words = words.get(index as usize..).unwrap_or_default();
         let mut base = index.saturating_mul(BLOCKS_PER_WORD);
         let mut mask = u64::MAX.wrapping_shl(from % BLOCKS_PER_WORD);
-        for &word in self
-            .words
-            .as_ref()
-            .get(index as usize..)
-            .unwrap_or_default()
-        {
+        for &word in words {
             let found = view(word) & mask;
             if found != 0 {
-                return base
-                    .saturating_add(found.trailing_zeros())
-                    .min(self.nr_blocks);
+                return base.saturating_add(found.trailing_zeros());
             }
             base = base.saturating_add(BLOCKS_PER_WORD);
             mask = u64::MAX;

@@ -64,15 +64,10 @@ fn starts_free_whatever_the_storage_held() {
 
 #[test]
 fn ignores_words_beyond_the_needed_ones() {
-    let mut map = BlockMap::new([0; 4], 70).unwrap();
+    let mut map = BlockMap::new([u64::MAX; 4], 70).unwrap();
     assert_eq!(map.largest_free(Alignment::ONE), 70);
-    assert_eq!(
-        map.alloc(71, Alignment::ONE),
-        Err(AllocError::NoRoom {
-            requested: 71,
-            free: 70
-        })
-    );
+    assert_eq!(map.alloc(70, Alignment::ONE), Ok(range(0, 70)));
+    assert_eq!(map.free_runs().count(), 0);
 }
 
 #[test]
@@ -361,4 +356,13 @@ fn counts_up_to_u32_max_are_refused_without_overflow() {
     });
     assert_eq!(map.alloc(requested, Alignment::ONE), no_room);
     assert_eq!(map.alloc(requested, to(1 << 31, u64::MAX)), no_room);
+}
+
+#[test]
+fn no_block_is_aligned_beyond_u32_max() {
+    let last = BlockRange::new(u32::MAX - 1, 1).unwrap();
+    assert_eq!(Alignment::ONE.aligned_tail(last), Some(last));
+    assert_eq!(to(2, 0).aligned_tail(last), Some(last));
+    assert_eq!(to(2, 1).aligned_tail(last), None);
+    assert_eq!(to(1 << 31, 0).aligned_tail(last), None);
 }
