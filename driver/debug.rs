@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What debugfs shows of a pool: `fpgamem/fpgamemN/stats` and `fpgamem/fpgamemN/block_map`.
+
+use crate::pool::Pool;
+use core::fmt::{Formatter, Result as FmtResult};
+use kernel::{
+    debugfs::{Dir, File, Writer},
+    prelude::*,
+    sync::{
+        atomic::{Atomic, Relaxed},
+        Arc,
+    },
+};
+
+/// A count of events since the pool was made.
+pub(crate) struct Counter(Atomic<u64>);
+
+impl Default for Counter {
+    fn default() -> Self {
+        Self(Atomic::new(0))
+    }
+}
+
+impl Counter {
+    /// Counts `n` more events.
+    pub(crate) fn add(&self, n: u64) {
+        self.0.add(n, Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// Events of a pool.
+#[derive(Default)]
+pub(crate) struct Counters {
+    /// Buffers allocated.
+    pub(crate) allocations: Counter,
+    /// Buffers whose blocks returned.
+    pub(crate) frees: Counter,
+    /// Allocations for which there was no room.
+    pub(crate) failures: Counter,
+    /// Ranges that user space had cleaned.
+    pub(crate) flush_calls: Counter,
+    /// Cache lines in them.
+    pub(crate) flush_lines: Counter,
+    /// Ranges that user space had cleaned and invalidated.
+    pub(crate) invalidate_calls: Counter,
+    /// Cache lines in them.
+    pub(crate) invalidate_lines: Counter,
+}
+
+/// The file `stats`: lines of a key and a number.
+struct Stats(Arc<Pool>);
+
+impl Writer for Stats {
+    fn write(&self, f: &mut Formatter<'_>) -> FmtResult {
+        let pool = &self.0;
+        let (free, buffers) = pool.with_state(|state| (state.nr_free(), state.nr_buffers()));
+        let counters = &pool.counters;
+        writeln!(f, "block_bytes {}", pool.block_bytes())?;
+        writeln!(f, "blocks {}", pool.nr_blocks())?;
+        writeln!(f, "blocks_free {free}")?;
+        writeln!(f, "blocks_used {}", pool.nr_blocks().saturating_sub(free))?;
+        writeln!(f, "buffers {buffers}")?;
+        writeln!(f, "allocations {}", counters.allocations.get())?;
+        writeln!(f, "frees {}", counters.frees.get())?;
+        writeln!(f, "failures {}", counters.failures.get())?;
+        writeln!(f, "flush_calls {}", counters.flush_calls.get())?;
+        writeln!(f, "flush_lines {}", counters.flush_lines.get())?;
+        writeln!(f, "invalidate_calls {}", counters.invalidate_calls.get())?;
+        writeln!(f, "invalidate_lines {}", counters.invalidate_lines.get())
+    }
+}
+
+/// The file `block_map`: one line for each live buffer.
+struct BlockList(Arc<Pool>);
+
+impl Writer for BlockList {
+    fn write(&self, f: &mut Formatter<'_>) -> FmtResult {
+        let pool = &self.0;
+        writeln!(f, "# start end bytes flags mappings pid")?;
+        pool.with_state(|state| {
+            for record in state.records() {
+                let start = pool.phys_addr_of(record.blocks);
+                let bytes = pool.bytes_of(record.blocks);
+                writeln!(
+                    f,
+                    "{:#x} {:#x} {} {:#x} {} {}",
+                    start,
+                    start.saturating_add(bytes),
+                    bytes,
+                    record.flags,
+                    record.vmas,
+                    record.owner.pid
+                )?;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// The debugfs files of one bound device; they go when this is dropped.
+pub(crate) struct DebugFiles {
+    _stats: Pin<KBox<File<Stats>>>,
+    _block_map: Pin<KBox<File<BlockList>>>,
+}
+
+impl DebugFiles {
+    /// Makes the files for `pool` in `root`/`name`.
+    pub(crate) fn new(root: &Dir, name: &CStr, pool: &Arc<Pool>) -> Result<Self> {
+        let dir = root.subdir(name);
+        Ok(Self {
+            _stats: KBox::pin_init(
+                dir.read_only_file(kernel::c_str!("stats"), Stats(pool.clone())),
+                GFP_KERNEL,
+            )?,
+            _block_map: KBox::pin_init(
+                dir.read_only_file(kernel::c_str!("block_map"), BlockList(pool.clone())),
+                GFP_KERNEL,
+            )?,
+        })
+    }
+}

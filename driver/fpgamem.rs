@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Memory for FPGA accelerators: physically contiguous buffers out of a reserved region.
+//!
+//! - `driver` binds device-tree nodes; `registry` remembers the pool of each region beyond unbind.
+//! - `pool` hands out blocks, `buffer` is what one allocation is while anything refers to it.
+//! - `file` is an open node: handles, mmap and the dispatch of ioctls. `translate` and `sync` are
+//!   the ioctls on user addresses.
+//! - `debug` is what debugfs shows.
+//! - `shared` is plain Rust that user space and host tests compile too.
+//! - `kapi` is the only place that says `unsafe` or `bindings`.
+//!
+//! Lock order, outermost first:
+//!
+//! 1. the registry lock (probe and unbind only),
+//! 2. the mmap lock of a process,
+//! 3. the handle table of an open file,
+//! 4. the state of a pool.
+//!
+//! No user memory is accessed under 2 to 4, and no block is cleared or synced under 3 and 4.
+//! Buffers are dropped under none of 3 and 4, because the last reference takes 4.
+
+/// Plain Rust shared with user space.
+pub mod shared {
+    pub mod abi;
+    pub mod abi_layout;
+    pub mod block_map;
+}
+
+mod kapi {
+    pub(crate) mod cache;
+    pub(crate) mod global;
+    pub(crate) mod misc;
+    pub(crate) mod region;
+    pub(crate) mod uaccess;
+    pub(crate) mod vma;
+}
+
+mod buffer;
+mod debug;
+mod driver;
+mod file;
+mod pool;
+mod registry;
+mod sync;
+mod translate;
+
+use kernel::{driver::Registration, platform, prelude::*, InPlaceModule};
+
+/// The loaded module. The driver goes before the registry is emptied: fields drop in order.
+#[pin_data]
+struct Module {
+    #[pin]
+    _driver: Registration<platform::Adapter<driver::MemoryPool>>,
+    _registry: registry::Registry,
+}
+
+impl InPlaceModule for Module {
+    fn init(module: &'static kernel::ThisModule) -> impl PinInit<Self, Error> {
+        let registry = registry::Registry::init();
+        try_pin_init!(Self {
+            _driver <- Registration::new(<Self as kernel::ModuleMetadata>::NAME, module),
+            _registry: registry,
+        })
+    }
+}
+
+module! {
+    type: Module,
+    name: "fpgamem",
+    authors: ["fpgamem maintainers"],
+    description: "Physically contiguous buffers for FPGA accelerators",
+    license: "GPL",
+}

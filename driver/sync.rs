@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Cache maintenance of ranges that user space names.
+//!
+//! All ranges are resolved to buffers first, which takes a reference on each, and the lines are
+//! maintained after the mmap lock is dropped: on the alias, whose lines are the same as those of
+//! the caller's mapping, and which no munmap takes away.
+
+use crate::{
+    buffer::Buffer,
+    file::OpenFile,
+    kapi::cache::{self, Operation},
+    pool::Pool,
+    shared::abi,
+    translate,
+};
+use kernel::{prelude::*, sync::Arc};
+
+/// A range of a buffer that is held.
+struct Target {
+    buffer: Arc<Buffer>,
+    offset: u64,
+    len: u64,
+}
+
+/// Maintains every line of `ranges`, or none.
+///
+/// # Errors
+///
+/// - `EINVAL` if a length is 0 or a reserved field is not.
+/// - `ENOENT` if the file has no such handle.
+/// - `EFAULT` if a range is not wholly in one buffer of the caller.
+/// - `ENOMEM` if there is no memory for the list of buffers.
+pub(crate) fn sync(
+    file: &OpenFile,
+    pool: &Pool,
+    operation: Operation,
+    ranges: &[abi::Range],
+) -> Result {
+    let mut targets = KVVec::with_capacity(ranges.len(), GFP_KERNEL_ACCOUNT)?;
+    for range in ranges {
+        targets.push(resolve(file, pool, range)?, GFP_KERNEL_ACCOUNT)?;
+    }
+    let mut lines = 0u64;
+    for target in &targets {
+        lines = lines.saturating_add(target.buffer.sync(target.offset, target.len, operation)?);
+    }
+    cache::barrier();
+
+    let counters = &pool.counters;
+    // CAST: the number of ranges is at most `MAX_RANGES`.
+    let calls = ranges.len() as u64;
+    match operation {
+        Operation::Clean => {
+            counters.flush_calls.add(calls);
+            counters.flush_lines.add(lines);
+        }
+        Operation::CleanInvalidate => {
+            counters.invalidate_calls.add(calls);
+            counters.invalidate_lines.add(lines);
+        }
+    }
+    Ok(())
+}
+
+/// Finds the buffer that a range lies in, and checks that it does so wholly.
+fn resolve(file: &OpenFile, pool: &Pool, range: &abi::Range) -> Result<Target> {
+    if range.len == 0 || range.reserved != 0 {
+        return Err(EINVAL);
+    }
+    if range.handle == 0 {
+        let address = usize::try_from(range.addr).map_err(|_| EFAULT)?;
+        let (buffer, offset) = translate::buffer_behind(pool, address, range.len)?;
+        return Ok(Target {
+            buffer,
+            offset,
+            len: range.len,
+        });
+    }
+    let buffer = file.buffer(range.handle)?;
+    if range.addr > buffer.bytes() || range.len > buffer.bytes() - range.addr {
+        return Err(EFAULT);
+    }
+    Ok(Target {
+        buffer,
+        offset: range.addr,
+        len: range.len,
+    })
+}

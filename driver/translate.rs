@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! User addresses to buffers and physical addresses, and back.
+//!
+//! Only mappings of the calling process count, whichever open file made them, and only those of the
+//! pool that is asked.
+
+use crate::{
+    buffer::Buffer,
+    kapi::{
+        uaccess,
+        vma::{self, Mapping},
+    },
+    pool::{Home, Pool},
+    shared::abi,
+};
+use core::ptr;
+use kernel::{
+    mm::MmapReadGuard,
+    prelude::*,
+    sync::{Arc, ArcBorrow},
+};
+
+/// Names the address space of the caller; only to be compared.
+pub(crate) fn address_space() -> Option<usize> {
+    let mm = current!().mm()?.as_raw();
+    Some(mm as usize)
+}
+
+/// An address in a mapping of a pool.
+struct Place<'a> {
+    buffer: ArcBorrow<'a, Buffer>,
+    phys_addr: u64,
+    /// Bytes from there to the end of the VMA.
+    bytes: u64,
+}
+
+/// What `address` in `mapping` refers to.
+fn place_in<'a>(pool: &Pool, mapping: &Mapping<'a, Buffer>, address: usize) -> Option<Place<'a>> {
+    let buffer = mapping.object();
+    if !ptr::eq::<Pool>(&**buffer.pool(), pool) || address >= mapping.end() {
+        return None;
+    }
+    // CAST: usize is 64 bits on arm64.
+    let past = address.checked_sub(mapping.start())? as u64;
+    let phys_addr = pool
+        .phys_addr_at(mapping.offset().checked_add(past)?)
+        .ok()?;
+    Some(Place {
+        buffer,
+        phys_addr,
+        bytes: (mapping.end() - address) as u64,
+    })
+}
+
+/// What `address` of the caller refers to.
+fn place_at<'a>(pool: &Pool, guard: &'a MmapReadGuard<'_>, address: usize) -> Option<Place<'a>> {
+    place_in(pool, &vma::at(guard, address)?, address)
+}
+
+/// Bytes from `address` on that one buffer maps without a gap, across VMAs; counting stops once
+/// there are `enough`.
+fn contiguous(
+    pool: &Pool,
+    guard: &MmapReadGuard<'_>,
+    address: usize,
+    first: &Place<'_>,
+    enough: u64,
+) -> u64 {
+    let mut bytes = first.bytes;
+    while bytes < enough {
+        let next = usize::try_from(bytes)
+            .ok()
+            .and_then(|bytes| address.checked_add(bytes))
+            .and_then(|next| place_at(pool, guard, next));
+        match next {
+            Some(next)
+                if ptr::eq::<Buffer>(&*next.buffer, &*first.buffer)
+                    && next.phys_addr.checked_sub(bytes) == Some(first.phys_addr) =>
+            {
+                bytes = bytes.saturating_add(next.bytes);
+            }
+            _ => break,
+        }
+    }
+    bytes
+}
+
+/// The buffer that maps all of `len` bytes from `address` on, with a reference, and the offset of
+/// `address` in it.
+///
+/// # Errors
+///
+/// `EFAULT` if no one buffer of this pool does.
+pub(crate) fn buffer_behind(pool: &Pool, address: usize, len: u64) -> Result<(Arc<Buffer>, u64)> {
+    let task = current!();
+    let guard = task.mm().ok_or(EFAULT)?.mmap_read_lock();
+    let place = place_at(pool, &guard, address).ok_or(EFAULT)?;
+    if contiguous(pool, &guard, address, &place, len) < len {
+        return Err(EFAULT);
+    }
+    let offset = place
+        .phys_addr
+        .checked_sub(place.buffer.phys_addr())
+        .ok_or(EFAULT)?;
+    Ok((place.buffer.into(), offset))
+}
+
+/// USER_TO_PHYS: translates an address of the caller.
+pub(crate) fn user_to_phys(pool: &Pool, arg: usize) -> Result {
+    let mut request: abi::UserToPhys = uaccess::read(arg)?;
+    if request.reserved != 0 {
+        return Err(EINVAL);
+    }
+    let address = usize::try_from(request.user_addr).map_err(|_| EFAULT)?;
+    {
+        let task = current!();
+        let guard = task.mm().ok_or(EFAULT)?.mmap_read_lock();
+        let place = place_at(pool, &guard, address).ok_or(EFAULT)?;
+        request.contiguous_bytes = contiguous(pool, &guard, address, &place, u64::MAX);
+        request.phys_addr = place.phys_addr;
+        // Physical and device addresses differ by the same offset all over a buffer.
+        request.device_addr = place
+            .buffer
+            .device_addr()
+            .wrapping_add(place.phys_addr.wrapping_sub(place.buffer.phys_addr()));
+        request.flags = place.buffer.flags();
+    }
+    uaccess::write(arg, &request)
+}
+
+/// PHYS_TO_USER: finds the lowest address of the caller that maps a physical address.
+pub(crate) fn phys_to_user(pool: &Pool, arg: usize) -> Result {
+    let mut request: abi::PhysToUser = uaccess::read(arg)?;
+    if request.reserved != 0 {
+        return Err(EINVAL);
+    }
+    {
+        let task = current!();
+        let mm = task.mm().ok_or(EFAULT)?;
+        let guard = mm.mmap_read_lock();
+        let record = pool.record_at(request.phys_addr).ok_or(EFAULT)?;
+        // With one VMA in all there is no lower one, and where it was made is the place to look.
+        let home = record
+            .home
+            .filter(|home| record.vmas == 1 && home.mm == mm.as_raw() as usize);
+        let address = home
+            .and_then(|home| address_near(pool, &guard, home, request.phys_addr))
+            .or_else(|| {
+                vma::all(mm, &guard)
+                    .find_map(|mapping| address_in(pool, &mapping, request.phys_addr))
+            })
+            .ok_or(EFAULT)?;
+        let place = place_at(pool, &guard, address).ok_or(EFAULT)?;
+        // CAST: usize is 64 bits on arm64.
+        request.user_addr = address as u64;
+        request.contiguous_bytes = contiguous(pool, &guard, address, &place, u64::MAX);
+    }
+    uaccess::write(arg, &request)
+}
+
+/// The address at which `mapping` maps `phys_addr`.
+fn address_in(pool: &Pool, mapping: &Mapping<'_, Buffer>, phys_addr: u64) -> Option<usize> {
+    let first = place_in(pool, mapping, mapping.start())?;
+    let past = phys_addr.checked_sub(first.phys_addr)?;
+    if past >= first.bytes {
+        return None;
+    }
+    mapping.start().checked_add(usize::try_from(past).ok()?)
+}
+
+/// The same for the mapping that was made at `home`, if it is still there.
+fn address_near(
+    pool: &Pool,
+    guard: &MmapReadGuard<'_>,
+    home: Home,
+    phys_addr: u64,
+) -> Option<usize> {
+    address_in(pool, &vma::at(guard, home.user_addr)?, phys_addr)
+}
