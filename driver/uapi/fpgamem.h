@@ -48,8 +48,10 @@
 /* Offsets for mmap() of handles lie at or above this one. */
 #define FPGAMEM_MMAP_OFFSET_BASE (1ULL << 40)
 
-/* Entries of fpgamem_info.largest_free_bytes: alignments of 4 KiB << index. */
+/* Entries of fpgamem_info.largest_free_bytes, and binary logarithm of the
+ * alignment that entry 0 is about. */
 #define FPGAMEM_NR_ALIGNMENTS 19
+#define FPGAMEM_MIN_ALIGN_SHIFT 12
 
 /* The largest alignment that FPGAMEM_IOC_ALLOC takes: 1 GiB. */
 #define FPGAMEM_MAX_ALIGN (1ULL << 30)
