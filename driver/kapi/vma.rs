@@ -115,13 +115,13 @@ pub(crate) fn file_offset(vma: &VmaNew) -> u64 {
 /// Maps the page frames from physical address `phys_addr` on into all of `vma`, whose offsets
 /// become those from `offset` on. The VMA takes over the reference `object`.
 ///
-/// Writable pages are entered as dirty: nothing ever cleans them, and without a hardware dirty bit
-/// the first store to each would fault only to set it.
+/// Pages are entered as dirty: nothing ever cleans them, and without a hardware dirty bit the first
+/// store to each would fault only to set it.
 ///
 /// # Errors
 ///
-/// `ENOMEM` if there is no memory for page tables; the reference is dropped and the kernel removes
-/// what is mapped already.
+/// `ENOMEM` if there is no memory for page tables. `remap_pfn_range` removed what it had mapped by
+/// then, so the reference can be dropped.
 pub(crate) fn map<T: PfnMapped>(
     vma: &VmaNew,
     phys_addr: u64,
@@ -141,8 +141,10 @@ pub(crate) fn map<T: PfnMapped>(
         // SAFETY: As above.
         unsafe { (*raw).vm_page_prot = prot };
     }
+    // Marked dirty even if it is read-only, for the case that mprotect makes it writable.
+    prot.pgprot |= PTE_DIRTY;
     if vma.writable() {
-        prot.pgprot = prot.pgprot & !PTE_RDONLY | PTE_DIRTY;
+        prot.pgprot &= !PTE_RDONLY;
     }
     // SAFETY: As above. No page of the VMA is mapped yet, so no reverse mapping depends on the
     // offset.
