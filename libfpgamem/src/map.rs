@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! One mapping of one buffer, unmapped when it is dropped by the process that made it.
+
+use memmap2::{Advice, MmapOptions, MmapRaw};
+use std::fs::File;
+use std::io;
+use std::mem::ManuallyDrop;
+
+/// A shared, writable mapping that forked children do not inherit.
+///
+/// It hands out a raw pointer and never a reference: whether anybody but this process accesses the
+/// memory is for the owner of the mapping to know.
+#[derive(Debug)]
+pub(crate) struct Map {
+    raw: ManuallyDrop<MmapRaw>,
+    /// The process that has the mapping.
+    pid: u32,
+    /// The mapping is to outlive this value, to the end of the process.
+    forever: bool,
+}
+
+impl Map {
+    /// Maps `len` bytes of `file` from `offset` on.
+    pub(crate) fn new(file: &File, offset: u64, len: usize) -> io::Result<Self> {
+        let raw = MmapOptions::new().offset(offset).len(len).map_raw(file)?;
+        raw.advise(Advice::DontFork)?;
+        Ok(Self {
+            raw: ManuallyDrop::new(raw),
+            pid: std::process::id(),
+            forever: false,
+        })
+    }
+
+    /// First byte; valid for reads and writes of `len()` bytes while the value lives, in the
+    /// process that made the mapping.
+    pub(crate) fn as_ptr(&self) -> *mut u8 {
+        self.raw.as_mut_ptr()
+    }
+
+    /// Length in bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.raw.len()
+    }
+
+    /// The process that made the mapping and this one, if they differ.
+    pub(crate) fn forked(&self) -> Option<(u32, u32)> {
+        let here = std::process::id();
+        (here != self.pid).then_some((self.pid, here))
+    }
+
+    /// Leaves the memory mapped when the value is dropped.
+    pub(crate) fn keep_forever(&mut self) {
+        self.forever = true;
+    }
+}
+
+impl Drop for Map {
+    fn drop(&mut self) {
+        // In a forked child the range is not mapped, or another mapping lies there by now.
+        if self.forever || self.forked().is_some() {
+            return;
+        }
+        // SAFETY: This is the only place that drops `raw`, and nothing uses it afterwards.
+        unsafe { ManuallyDrop::drop(&mut self.raw) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A mapping of two pages of a temporary file of that name, which is gone already.
+    fn map(name: &str) -> Map {
+        let path = std::env::temp_dir().join(unique(name));
+        let mut options = std::fs::OpenOptions::new();
+        let file = options
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .unwrap();
+        std::fs::remove_file(&path).unwrap();
+        file.set_len(8192).unwrap();
+        Map::new(&file, 0, 8192).unwrap()
+    }
+
+    /// A file name that no other test and no other process uses.
+    fn unique(name: &str) -> String {
+        format!("fpgamem-map-{}-{name}", std::process::id())
+    }
+
+    /// What the kernel says about the mapping of the file of that name, if there is one. The address
+    /// would not do: another test may map there next.
+    fn smaps(name: &str) -> Option<String> {
+        let smaps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        let name = unique(name);
+        let mut lines = smaps.lines().skip_while(|line| !line.contains(&name));
+        lines
+            .find(|line| line.starts_with("VmFlags:"))
+            .map(str::to_owned)
+    }
+
+    #[test]
+    fn unmaps_when_dropped() {
+        let map = map("drop");
+        assert!(smaps("drop").is_some());
+        drop(map);
+        assert_eq!(smaps("drop"), None);
+    }
+
+    #[test]
+    fn stays_mapped_when_kept_forever() {
+        let mut map = map("forever");
+        map.keep_forever();
+        drop(map);
+        assert!(smaps("forever").is_some());
+    }
+
+    #[test]
+    fn leaves_the_range_alone_when_another_process_mapped_it() {
+        let mut map = map("forked");
+        map.pid += 1;
+        assert_eq!(map.forked(), Some((map.pid, std::process::id())));
+        drop(map);
+        assert!(smaps("forked").is_some());
+    }
+
+    #[test]
+    fn is_not_inherited_by_children() {
+        let _map = map("dontfork");
+        let flags = smaps("dontfork").unwrap();
+        assert!(flags.split_whitespace().any(|flag| flag == "dc"), "{flags}");
+    }
+}

@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Copies into and out of memory that the device may access at the same time.
+//!
+//! There is no slice of such memory: a slice promises that nobody else writes. Bytes are copied by
+//! volatile accesses, each as wide as its alignment and the rest of the range allow, up to 8 bytes. A
+//! naturally aligned range of 1, 2, 4 or 8 bytes is therefore one access and never torn; of longer
+//! ranges the device may see, or have written, a part.
+
+use crate::error::{Error, Result};
+use std::marker::PhantomData;
+use std::ops::Range;
+
+/// Reads from a device-owned buffer; made by [`DeviceBuffer::view`](crate::DeviceBuffer::view).
+///
+/// A view reads what the CPU's caches hold. For a cached buffer behind a port that does not snoop,
+/// [`DeviceBuffer::sync_for_cpu`](crate::DeviceBuffer::sync_for_cpu) comes first.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    /// Valid for reads of `len` bytes during `'a`.
+    start: *const u8,
+    len: usize,
+    _buffer: PhantomData<&'a ()>,
+}
+
+impl View<'_> {
+    /// # Safety
+    ///
+    /// During `'a` the `len` bytes at `start`
+    /// * are mapped and readable,
+    /// * are written by no other thread of this process.
+    pub(crate) unsafe fn new(start: *const u8, len: usize) -> Self {
+        Self {
+            start,
+            len,
+            _buffer: PhantomData,
+        }
+    }
+
+    /// Copies the bytes from `offset` on to `to`, all of it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfRange`] where the range leaves the buffer; nothing has been copied.
+    pub fn read_at(&self, offset: usize, to: &mut [u8]) -> Result<()> {
+        check(offset, to.len(), self.len)?;
+        let mut done = 0;
+        while let Some(rest) = to.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            // In bounds: `offset + to.len() <= len` has just been checked and `done < to.len()`.
+            let from = self.start.wrapping_add(offset + done);
+            let width = access_width(from as usize, rest.len());
+            // SAFETY: `width` bytes at `from` are inside the buffer, so readable and not written
+            // by another thread, and `from` is aligned to `width`.
+            let bytes = unsafe { load(from, width) };
+            for (to, byte) in rest.iter_mut().zip(bytes).take(width) {
+                *to = byte;
+            }
+            done += width;
+        }
+        Ok(())
+    }
+}
+
+/// Reads from and writes to a device-owned buffer; made by
+/// [`DeviceBuffer::view_mut`](crate::DeviceBuffer::view_mut).
+///
+/// A view writes into the CPU's caches. For a cached buffer behind a port that does not snoop,
+/// [`DeviceBuffer::sync_for_device`](crate::DeviceBuffer::sync_for_device) comes afterwards, and the
+/// device must not write into the same cache line of
+/// [`Info::cache_line_bytes`](crate::Info::cache_line_bytes).
+#[derive(Debug)]
+pub struct ViewMut<'a> {
+    /// Valid for reads and writes of `len` bytes during `'a`.
+    start: *mut u8,
+    len: usize,
+    _buffer: PhantomData<&'a mut ()>,
+}
+
+impl ViewMut<'_> {
+    /// # Safety
+    ///
+    /// During `'a` the `len` bytes at `start`
+    /// * are mapped, readable and writable,
+    /// * are accessed by no other thread of this process.
+    pub(crate) unsafe fn new(start: *mut u8, len: usize) -> Self {
+        Self {
+            start,
+            len,
+            _buffer: PhantomData,
+        }
+    }
+
+    /// Copies the bytes from `offset` on to `to`, all of it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfRange`] where the range leaves the buffer; nothing has been copied.
+    pub fn read_at(&self, offset: usize, to: &mut [u8]) -> Result<()> {
+        // SAFETY: The bytes are readable and nobody else of this process accesses them while
+        // `self` is borrowed, which is longer than the view lives.
+        let view = unsafe { View::new(self.start, self.len) };
+        view.read_at(offset, to)
+    }
+
+    /// Copies all of `from` to the bytes from `offset` on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfRange`] where the range leaves the buffer; nothing has been copied.
+    pub fn write_at(&mut self, offset: usize, from: &[u8]) -> Result<()> {
+        check(offset, from.len(), self.len)?;
+        let mut done = 0;
+        while let Some(rest) = from.get(done..).filter(|rest| !rest.is_empty()) {
+            // In bounds: `offset + from.len() <= len` has just been checked and
+            // `done < from.len()`.
+            let to = self.start.wrapping_add(offset + done);
+            let width = access_width(to as usize, rest.len());
+            let mut bytes = [0; 8];
+            for (byte, from) in bytes.iter_mut().zip(rest).take(width) {
+                *byte = *from;
+            }
+            // SAFETY: `width` bytes at `to` are inside the buffer, so writable and not accessed
+            // by another thread, and `to` is aligned to `width`.
+            unsafe { store(to, bytes, width) };
+            done += width;
+        }
+        Ok(())
+    }
+}
+
+/// Checks that `count` bytes from `offset` on are inside `len` bytes.
+fn check(offset: usize, count: usize, len: usize) -> Result<()> {
+    check_range(offset..offset.saturating_add(count), len)
+}
+
+/// Checks that a range is inside `len` bytes.
+pub(crate) fn check_range(range: Range<usize>, len: usize) -> Result<()> {
+    if range.start > range.end || range.end > len {
+        return Err(Error::OutOfRange {
+            start: range.start,
+            end: range.end,
+            len,
+        });
+    }
+    Ok(())
+}
+
+/// The widest access at `addr`, in bytes, that is aligned and not longer than `rest`, which is not
+/// 0.
+fn access_width(addr: usize, rest: usize) -> usize {
+    [8, 4, 2]
+        .into_iter()
+        .find(|width| addr % width == 0 && rest >= *width)
+        .unwrap_or(1)
+}
+
+/// Loads `width` bytes, 1, 2, 4 or 8, in one access; they come first in the result.
+///
+/// # Safety
+///
+/// `width` bytes at `from` are readable, no other thread writes them now, and `from` is aligned to
+/// `width`.
+unsafe fn load(from: *const u8, width: usize) -> [u8; 8] {
+    let mut bytes = [0; 8];
+    match width {
+        8 => {
+            // SAFETY: By the contract of this function.
+            bytes = unsafe { from.cast::<u64>().read_volatile() }.to_ne_bytes();
+        }
+        4 => {
+            // SAFETY: By the contract of this function.
+            let word = unsafe { from.cast::<u32>().read_volatile() };
+            bytes[..4].copy_from_slice(&word.to_ne_bytes());
+        }
+        2 => {
+            // SAFETY: By the contract of this function.
+            let word = unsafe { from.cast::<u16>().read_volatile() };
+            bytes[..2].copy_from_slice(&word.to_ne_bytes());
+        }
+        _ => {
+            // SAFETY: By the contract of this function.
+            bytes[0] = unsafe { from.read_volatile() };
+        }
+    }
+    bytes
+}
+
+/// Stores the first `width` bytes, 1, 2, 4 or 8, in one access.
+///
+/// # Safety
+///
+/// `width` bytes at `to` are writable, no other thread accesses them now, and `to` is aligned to
+/// `width`.
+unsafe fn store(to: *mut u8, bytes: [u8; 8], width: usize) {
+    let [a, b, c, d, ..] = bytes;
+    match width {
+        8 => {
+            // SAFETY: By the contract of this function.
+            unsafe { to.cast::<u64>().write_volatile(u64::from_ne_bytes(bytes)) };
+        }
+        4 => {
+            let word = u32::from_ne_bytes([a, b, c, d]);
+            // SAFETY: By the contract of this function.
+            unsafe { to.cast::<u32>().write_volatile(word) };
+        }
+        2 => {
+            let word = u16::from_ne_bytes([a, b]);
+            // SAFETY: By the contract of this function.
+            unsafe { to.cast::<u16>().write_volatile(word) };
+        }
+        _ => {
+            // SAFETY: By the contract of this function.
+            unsafe { to.write_volatile(a) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 64 bytes, aligned to 8, and views of them.
+    struct Memory([u64; 8]);
+
+    impl Memory {
+        fn counting() -> Self {
+            let mut memory = Self([0; 8]);
+            let mut view = memory.view_mut();
+            for offset in 0..64_u8 {
+                view.write_at(offset.into(), &[offset]).unwrap();
+            }
+            memory
+        }
+
+        fn view(&self) -> View<'_> {
+            // SAFETY: The array is readable and borrowed as long as the view.
+            unsafe { View::new(self.0.as_ptr().cast(), 64) }
+        }
+
+        fn view_mut(&mut self) -> ViewMut<'_> {
+            // SAFETY: The array is borrowed exclusively as long as the view.
+            unsafe { ViewMut::new(self.0.as_mut_ptr().cast(), 64) }
+        }
+    }
+
+    #[test]
+    fn reads_every_range_as_it_is() {
+        let memory = Memory::counting();
+        for start in 0..64_u8 {
+            for end in start..=64 {
+                let mut bytes = vec![0xff; (end - start).into()];
+                memory.view().read_at(start.into(), &mut bytes).unwrap();
+                assert_eq!(bytes, (start..end).collect::<Vec<_>>());
+            }
+        }
+    }
+
+    #[test]
+    fn writes_every_range_and_nothing_beside_it() {
+        for start in 0..64_usize {
+            for end in start..=64 {
+                let mut memory = Memory::counting();
+                memory
+                    .view_mut()
+                    .write_at(start, &vec![0xee; end - start])
+                    .unwrap();
+                let mut bytes = [0; 64];
+                memory.view().read_at(0, &mut bytes).unwrap();
+                for (offset, byte) in (0..64_u8).zip(bytes) {
+                    let inside = (start..end).contains(&offset.into());
+                    assert_eq!(byte, if inside { 0xee } else { offset });
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn refuses_a_range_that_leaves_the_buffer() {
+        let mut memory = Memory::counting();
+        let error = memory.view().read_at(60, &mut [0; 5]).unwrap_err();
+        assert!(matches!(
+            error,
+            Error::OutOfRange {
+                start: 60,
+                end: 65,
+                len: 64
+            }
+        ));
+        let error = memory.view_mut().write_at(65, &[]).unwrap_err();
+        assert!(matches!(
+            error,
+            Error::OutOfRange {
+                start: 65,
+                end: 65,
+                len: 64
+            }
+        ));
+    }
+
+    #[test]
+    fn refuses_a_range_whose_end_is_no_number() {
+        let memory = Memory::counting();
+        let error = memory.view().read_at(usize::MAX, &mut [0; 2]).unwrap_err();
+        assert!(matches!(
+            error,
+            Error::OutOfRange {
+                end: usize::MAX,
+                ..
+            }
+        ));
+    }
+
+    #[test]
+    fn an_aligned_word_is_one_access() {
+        assert_eq!(access_width(0x1004, 4), 4);
+        assert_eq!(access_width(0x1002, 2), 2);
+        assert_eq!(access_width(0x1008, 8), 8);
+    }
+
+    #[test]
+    fn an_access_is_never_wider_than_alignment_and_range() {
+        assert_eq!(access_width(0x1004, 100), 4);
+        assert_eq!(access_width(0x1000, 3), 2);
+        assert_eq!(access_width(0x1001, 8), 1);
+    }
+}
