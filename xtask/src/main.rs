@@ -1,5 +1,84 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Build, test and run fpgamem.
+//! Builds, boots and tests fpgamem: the one front door of the project.
 
-fn main() {}
+#![forbid(unsafe_code)]
+
+mod apt;
+mod board;
+mod cache;
+mod config;
+mod console;
+mod context;
+mod debian_rust;
+mod driver;
+mod guest;
+mod initramfs;
+mod kernel;
+mod process;
+mod programs;
+mod qemu;
+mod serial;
+mod setup;
+mod source;
+mod sources;
+mod toolchain;
+mod ui;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::context::Context;
+use crate::kernel::KernelArgs;
+
+/// Builds, boots and tests fpgamem.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Install what the machine lacks; every other command does it too
+    Setup,
+    /// Build the kernel of the test bed
+    Kernel(KernelArgs),
+    /// Build the kernel module
+    Driver(KernelArgs),
+    /// Boot the emulated board, run COMMAND in it and exit with its status
+    Guest(guest::GuestArgs),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // A status that a command in the guest may have must not stand for a failed build.
+    let failure = match cli.command {
+        Command::Guest(_) => guest::HARNESS_FAILED,
+        _ => 1,
+    };
+    let status = run(&cli.command).unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        failure
+    });
+    ExitCode::from(u8::try_from(status).unwrap_or(u8::MAX))
+}
+
+fn run(command: &Command) -> Result<i32> {
+    let context = Context::prepare()?;
+    let build_kernel =
+        |args: &KernelArgs| kernel::build(&context.root, &context.cache, &context.tools, args);
+    match command {
+        Command::Setup => {}
+        Command::Kernel(args) => println!("{}", build_kernel(args)?.image().display()),
+        Command::Driver(args) => {
+            let module = driver::build(&context, &build_kernel(args)?, driver::Checks::Compiler)?;
+            println!("{}", module.display());
+        }
+        Command::Guest(args) => return guest::main(&context, args),
+    }
+    Ok(0)
+}

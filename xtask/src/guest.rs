@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Booting the guest, running one command in it, and judging the run.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use crate::context::Context;
+use crate::initramfs::{self, Files};
+use crate::kernel::{self, Kernel, KernelArgs};
+use crate::programs::{self, Program};
+use crate::qemu::{self, Machine};
+use crate::{board, console, driver, ui};
+
+/// Exit status of xtask when the run itself failed, whatever the command did.
+pub(crate) const HARNESS_FAILED: i32 = 69;
+
+/// Lines of the console that a failed run shows.
+const TAIL_LINES: usize = 40;
+
+/// Options of `cargo xtask guest`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct GuestArgs {
+    #[command(flatten)]
+    kernel: KernelArgs,
+    #[command(flatten)]
+    machine: MachineArgs,
+    /// Put a file or folder into the guest; by default programs go to /bin, others to /data
+    #[arg(long, value_name = "HOST[:GUEST]")]
+    add: Vec<String>,
+    /// What to run in the guest, with its arguments
+    #[arg(required = true, last = true, value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+/// Options of the emulated machine.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct MachineArgs {
+    /// Size of the reserved region in bytes, a multiple of the block size
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) region: Option<u64>,
+    /// Processors
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=4))]
+    pub(crate) smp: u32,
+    /// One processor whose clock counts instructions: 1 ns each
+    #[arg(long)]
+    pub(crate) icount: bool,
+    /// End a run that takes longer
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    pub(crate) timeout: u64,
+    /// A device tree of your own
+    #[arg(long, value_name = "FILE")]
+    pub(crate) dts: Option<PathBuf>,
+}
+
+/// A run of one command.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) command: Vec<String>,
+    pub(crate) files: Files,
+    pub(crate) machine: MachineArgs,
+    /// Whether every run must have a /dev/fpgamem0.
+    pub(crate) device: bool,
+}
+
+/// How a run went.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// The command's exit status, or why there is none.
+    pub(crate) result: std::result::Result<i32, String>,
+    /// What the command wrote, where it was not passed on.
+    pub(crate) output: Vec<u8>,
+}
+
+/// `cargo xtask guest`: the exit status for the process.
+pub(crate) fn main(context: &Context, args: &GuestArgs) -> Result<i32> {
+    let kernel = kernel::build(&context.root, &context.cache, &context.tools, &args.kernel)?;
+    let mut files = base_files(context, &kernel, &programs::examples(context)?)?;
+    for argument in &args.add {
+        files.add_argument(argument)?;
+    }
+    let job = Job {
+        command: args.command.clone(),
+        files,
+        machine: args.machine.clone(),
+        device: true,
+    };
+    let outcome = run(context, &kernel, &job, qemu::Stdio::Inherit)?;
+    match outcome.result {
+        Ok(status) => Ok(status),
+        Err(why) => {
+            eprintln!("{why}");
+            Ok(HARNESS_FAILED)
+        }
+    }
+}
+
+/// The driver and the given programs, in the guest's search path.
+pub(crate) fn base_files(
+    context: &Context,
+    kernel: &Kernel,
+    programs: &[Program],
+) -> Result<Files> {
+    let mut files = Files::default();
+    let module = driver::build(context, kernel, driver::Checks::Compiler)?;
+    files.add(&module, "/lib/modules/fpgamem.ko")?;
+    for program in programs {
+        files.add(&program.path, &format!("/usr/local/bin/{}", program.name))?;
+    }
+    let data = context.root.join("examples/data");
+    if data.is_dir() {
+        files.add(&data, "/data")?;
+    }
+    Ok(files)
+}
+
+/// Boots the guest and runs the job.
+///
+/// # Errors
+///
+/// When the machine cannot be started. A run that fails is an [`Outcome`].
+pub(crate) fn run(
+    context: &Context,
+    kernel: &Kernel,
+    job: &Job,
+    stdio: qemu::Stdio,
+) -> Result<Outcome> {
+    let dir = run_folder(&context.target)?;
+    let mut files = job.files.clone();
+    let command = dir.join("command");
+    fs::write(&command, format!("exec {}\n", quoted(&job.command)))?;
+    files.add(&command, "/etc/fpgamem-command")?;
+    for (name, text) in [
+        (
+            "passwd",
+            "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n",
+        ),
+        ("group", "root:x:0:\nnogroup:x:65534:\n"),
+    ] {
+        fs::write(dir.join(name), text)?;
+        files.add(&dir.join(name), &format!("/etc/{name}"))?;
+    }
+    if !job.device {
+        fs::write(dir.join("no-device"), "")?;
+        files.add(&dir.join("no-device"), "/etc/fpgamem-no-device")?;
+    }
+    let dtb = dir.join("board.dtb");
+    let default = context.root.join("dts/qemu-zcu102.dts");
+    board::compile(job.machine.dts.as_deref().unwrap_or(&default), &dtb)?;
+    if let Some(bytes) = job.machine.region {
+        board::set_region_bytes(&dtb, bytes)?;
+    }
+    let machine = Machine {
+        image: kernel.image(),
+        initramfs: initramfs::write(context, kernel, &files, &dir)?,
+        dtb,
+        console: dir.join("console.log"),
+        smp: job.machine.smp,
+        icount: job.machine.icount,
+    };
+    let timeout = Duration::from_secs(job.machine.timeout);
+    let ended = qemu::run(&machine, stdio, timeout)?;
+    let log = read_log(&machine.console)?;
+    let result = judge(&log, &ended, timeout);
+    let result = result.map_err(|why| {
+        format!(
+            "{why}\nthe end of the guest's console, {}:\n{}",
+            machine.console.display(),
+            console::tail(&log, TAIL_LINES)
+        )
+    });
+    // The console log is what one looks at afterwards; the rest is large.
+    for path in [&machine.initramfs, &machine.dtb] {
+        let _ = fs::remove_file(path);
+    }
+    Ok(Outcome {
+        result,
+        output: ended.output,
+    })
+}
+
+/// The command's status, unless something says that the run cannot be trusted.
+fn judge(log: &str, ended: &qemu::Ended, timeout: Duration) -> std::result::Result<i32, String> {
+    let faults = console::faults(log);
+    if !faults.is_empty() {
+        return Err(format!(
+            "the guest's kernel reports faults:\n{}",
+            faults.join("\n")
+        ));
+    }
+    if let Some(why) = console::failure(log) {
+        return Err(format!("the guest could not run the command: {why}"));
+    }
+    if ended.timed_out {
+        return Err(format!(
+            "the guest was ended after {}",
+            ui::elapsed(timeout)
+        ));
+    }
+    console::exit_status(log)
+        .ok_or_else(|| format!("the guest ended without a status (QEMU: {})", ended.qemu))
+}
+
+fn read_log(path: &Path) -> Result<String> {
+    let bytes = fs::read(path).with_context(|| format!("no console log {}", path.display()))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// A folder of this run's own; those of the last few runs are kept.
+fn run_folder(target: &Path) -> Result<PathBuf> {
+    let all = target.join("guest");
+    fs::create_dir_all(&all)?;
+    let mut old: Vec<(std::time::SystemTime, PathBuf)> = fs::read_dir(&all)?
+        .flatten()
+        .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
+        .collect();
+    old.sort();
+    for (_, path) in old.iter().rev().skip(20) {
+        let _ = fs::remove_dir_all(path);
+    }
+    for number in 0.. {
+        let dir = all.join(format!("{}-{number}", std::process::id()));
+        match fs::create_dir(&dir) {
+            Ok(()) => {
+                File::create(dir.join("console.log"))?;
+                return Ok(dir);
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => continue,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    unreachable!("there are more numbers than folders")
+}
+
+/// Words as a shell reads them back.
+fn quoted(words: &[String]) -> String {
+    words
+        .iter()
+        .map(|word| format!("'{}'", word.replace('\'', r"'\''")))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ended() -> qemu::Ended {
+        qemu::Ended {
+            output: Vec::new(),
+            timed_out: false,
+            qemu: "exit status: 0".to_owned(),
+        }
+    }
+
+    #[test]
+    fn quotes_so_that_a_shell_gives_the_words_back() {
+        let words = ["sh", "-c", "echo 'a b' $x"].map(str::to_owned);
+        assert_eq!(quoted(&words), r"'sh' '-c' 'echo '\''a b'\'' $x'");
+    }
+
+    #[test]
+    fn a_warning_outweighs_a_good_status() {
+        let log = "[1] WARNING: CPU: 0 PID: 1 at x\n[2] fpgamem-guest: exit 0\n";
+        assert!(judge(log, &ended(), Duration::ZERO)
+            .unwrap_err()
+            .contains("WARNING: CPU"));
+    }
+
+    #[test]
+    fn a_run_without_a_status_fails() {
+        assert!(judge("[1] reboot\n", &ended(), Duration::ZERO).is_err());
+    }
+
+    #[test]
+    fn the_status_of_a_clean_run_is_the_commands() {
+        assert_eq!(
+            judge("[1] fpgamem-guest: exit 137\n", &ended(), Duration::ZERO),
+            Ok(137)
+        );
+    }
+}

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The emulated machine as a process.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::process::{ChildStdin, ChildStdout, Command};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use crate::{console, serial};
+
+/// How often the console is looked at.
+const POLL: Duration = Duration::from_millis(20);
+
+/// What the kernel is told. The first oops ends the run: what follows one proves nothing.
+const COMMAND_LINE: &str = "earlycon=cdns,mmio,0xff000000,115200n8 console=ttyPS0,115200 \
+    loglevel=8 printk.devkmsg=on rdinit=/init panic=-1 oops=panic \
+    uio_pdrv_genirq.of_id=generic-uio";
+
+/// What is booted, and how.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    pub(crate) image: PathBuf,
+    pub(crate) initramfs: PathBuf,
+    pub(crate) dtb: PathBuf,
+    /// File for what the kernel prints on the first UART.
+    pub(crate) console: PathBuf,
+    pub(crate) smp: u32,
+    pub(crate) icount: bool,
+}
+
+/// Where the second UART, the program's input and output, goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stdio {
+    /// To xtask's own.
+    Inherit,
+    /// To nowhere: the output is returned.
+    Capture,
+    /// Returned, and shown on standard output as it comes.
+    CaptureAndShow,
+}
+
+/// How the machine ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) output: Vec<u8>,
+    pub(crate) timed_out: bool,
+    /// QEMU's exit status in words.
+    pub(crate) qemu: String,
+}
+
+/// Runs the machine to its end, or to the timeout's.
+pub(crate) fn run(machine: &Machine, stdio: Stdio, timeout: Duration) -> Result<Ended> {
+    let mut command = command(machine);
+    command
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped());
+    let mut child = command.spawn().context("cannot start QEMU")?;
+    let output = child.stdout.take().context("QEMU has no output")?;
+    let input = child.stdin.take().context("QEMU has no input")?;
+    let output = thread::spawn(move || pass_output(output, stdio));
+    let (ready, wait) = mpsc::channel();
+    // Not joined: it may be waiting for a person at the keyboard.
+    thread::spawn(move || pass_input(input, stdio, &wait));
+
+    let start = Instant::now();
+    let mut timed_out = false;
+    let mut watch = Watch::new(&machine.console);
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
+        if watch.is_ready()? {
+            // Nobody waits any more when it was told before.
+            let _ = ready.send(());
+        }
+        if start.elapsed() > timeout && !timed_out {
+            timed_out = true;
+            child.kill()?;
+        }
+        thread::sleep(POLL);
+    };
+    let output = match output.join() {
+        Ok(output) => output.context("cannot pass the guest's output on")?,
+        Err(_) => anyhow::bail!("the thread that reads the guest's output panicked"),
+    };
+    Ok(Ended {
+        output,
+        timed_out,
+        qemu: status.to_string(),
+    })
+}
+
+/// QEMU's command line; QEMU ends when xtask does, however that happens.
+fn command(machine: &Machine) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "--", "qemu-system-aarch64"]);
+    command.args([
+        "-M",
+        "xlnx-zcu102",
+        "-m",
+        "2G",
+        "-display",
+        "none",
+        "-no-reboot",
+    ]);
+    command.args(["-audio", "none", "-monitor", "none"]);
+    if machine.icount {
+        command.args([
+            "-accel",
+            "tcg,thread=single",
+            "-icount",
+            "shift=0,sleep=off",
+            "-smp",
+            "1",
+        ]);
+    } else {
+        command.args(["-smp", &machine.smp.to_string()]);
+    }
+    command
+        .arg("-serial")
+        .arg(format!("file:{}", machine.console.display()));
+    command.args([
+        "-chardev",
+        "stdio,id=program,signal=off",
+        "-serial",
+        "chardev:program",
+    ]);
+    command
+        .arg("-kernel")
+        .arg(&machine.image)
+        .arg("-initrd")
+        .arg(&machine.initramfs);
+    command
+        .arg("-dtb")
+        .arg(&machine.dtb)
+        .args(["-append", COMMAND_LINE]);
+    command
+}
+
+fn pass_output(mut from: ChildStdout, stdio: Stdio) -> std::io::Result<Vec<u8>> {
+    let mut kept = Vec::new();
+    let mut chunk = [0; 4096];
+    loop {
+        let count = from.read(&mut chunk)?;
+        if count == 0 {
+            return Ok(kept);
+        }
+        if stdio != Stdio::Inherit {
+            kept.extend_from_slice(&chunk[..count]);
+        }
+        if stdio != Stdio::Capture {
+            let mut out = std::io::stdout().lock();
+            // A reader that went away (`| head`) must not stop the guest half-way.
+            let _ = out.write_all(&chunk[..count]).and_then(|()| out.flush());
+        }
+    }
+}
+
+/// Sends the input once the guest's terminal is set up, and keeps the pipe open to the end.
+fn pass_input(mut to: ChildStdin, stdio: Stdio, ready: &mpsc::Receiver<()>) {
+    if ready.recv().is_err() {
+        return;
+    }
+    let mut chunk = [0; serial::PIECE_BYTES];
+    loop {
+        let count = match stdio {
+            Stdio::Inherit => std::io::stdin().lock().read(&mut chunk).unwrap_or(0),
+            _ => 0,
+        };
+        let piece = (count > 0).then_some(&chunk[..count]);
+        // An error means that QEMU has ended, of which the main thread takes note.
+        if to
+            .write_all(&serial::encode(piece))
+            .and_then(|()| to.flush())
+            .is_err()
+            || count == 0
+        {
+            break;
+        }
+    }
+    // QEMU takes a closed input for the end of the line, so wait until it ends itself.
+    while ready.recv().is_ok() {}
+}
+
+/// Reads the console's file as it grows, until the guest says that it is ready.
+struct Watch<'a> {
+    path: &'a Path,
+    seen: Vec<u8>,
+    ready: bool,
+}
+
+impl<'a> Watch<'a> {
+    fn new(path: &'a Path) -> Self {
+        Self {
+            path,
+            seen: Vec::new(),
+            ready: false,
+        }
+    }
+
+    fn is_ready(&mut self) -> Result<bool> {
+        if !self.ready {
+            let mut file = File::open(self.path)?;
+            file.seek(SeekFrom::Start(self.seen.len() as u64))?;
+            file.read_to_end(&mut self.seen)?;
+            self.ready = console::is_ready(&String::from_utf8_lossy(&self.seen));
+        }
+        Ok(self.ready)
+    }
+}
