@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Does what a trace says with buffers of a device, and checks every byte of them.
+
+use crate::pattern::{self, Mismatch};
+use crate::trace::{Operation, Step, Trace};
+use crate::zdma::{Zdma, ZdmaError};
+use fpgamem::{Buffer, Device, Direction, HandOverError};
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+
+/// How to replay.
+#[derive(Debug, Default)]
+pub struct Options {
+    /// Fill every buffer with its pattern, and check it when the buffer is freed.
+    pub contents: bool,
+    /// Of how many buffers one is copied by the ZDMA before its free, and the copy checked; and the
+    /// channel that copies.
+    pub sample: Option<(NonZeroUsize, Zdma)>,
+}
+
+/// What a replay did and found.
+#[derive(Debug, Default)]
+pub struct Summary {
+    /// Operations done.
+    pub nr_operations: usize,
+    /// Bytes filled and checked.
+    pub checked_bytes: usize,
+    /// Buffers filled and checked.
+    pub checked_buffers: usize,
+    /// Bytes copied by the ZDMA, as it counted them itself, and checked.
+    pub zdma_bytes: usize,
+    /// Buffers copied by the ZDMA and checked.
+    pub zdma_buffers: usize,
+    /// Most bytes asked for by the buffers that lived at the same time.
+    pub peak_bytes: usize,
+    /// Most bytes that their blocks took.
+    pub peak_capacity: usize,
+    /// Most buffers mapped at the same time.
+    pub peak_buffers: usize,
+    /// Buffers that the trace did not free.
+    pub left_buffers: usize,
+    /// What was wrong.
+    pub failures: Vec<Failure>,
+}
+
+/// A buffer that did not hold what it should.
+#[derive(Debug, thiserror::Error)]
+#[error("{trace}:{line}: buffer {id} {fault}")]
+pub struct Failure {
+    /// Name of the trace.
+    pub trace: String,
+    /// Line of the trace where it was found.
+    pub line: usize,
+    /// The buffer.
+    pub id: u32,
+    /// What was wrong.
+    pub fault: Fault,
+}
+
+/// What can be wrong with a buffer.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// The CPU does not find what it wrote.
+    #[error("has changed: {0}")]
+    Contents(Mismatch),
+    /// The copy that the ZDMA made is not what the CPU wrote.
+    #[error("was copied wrongly by the ZDMA: {0}")]
+    Copy(Mismatch),
+    /// The ZDMA moved another number of bytes than it was told to.
+    #[error("was to be copied with {expected} bytes, the ZDMA says it moved {moved}")]
+    Count {
+        /// Bytes that it was told to move.
+        expected: usize,
+        /// Bytes that it says it has moved.
+        moved: usize,
+    },
+}
+
+/// Why a replay could not go on.
+#[derive(Debug, thiserror::Error)]
+#[error("{trace}:{line}: {operation} of buffer {id} failed")]
+pub struct ReplayError {
+    /// Name of the trace.
+    pub trace: String,
+    /// Line of the trace.
+    pub line: usize,
+    /// What was to be done.
+    pub operation: &'static str,
+    /// The buffer.
+    pub id: u32,
+    /// Why it failed.
+    pub source: Cause,
+}
+
+/// Why an operation failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Cause {
+    /// The library refused.
+    #[error(transparent)]
+    Memory(#[from] fpgamem::Error),
+    /// The ZDMA failed.
+    #[error(transparent)]
+    Zdma(#[from] ZdmaError),
+    /// The trace is not one that [`Trace::parse`] makes.
+    #[error("the buffer is not allocated")]
+    NotLive,
+}
+
+impl<B> From<HandOverError<B>> for Cause {
+    fn from(failed: HandOverError<B>) -> Self {
+        Self::Memory(failed.into())
+    }
+}
+
+/// Replays a trace; calls `after` with the number of operations done after each.
+///
+/// Buffers that the trace leaves are checked and freed at the end.
+///
+/// # Errors
+///
+/// The first operation that the device refuses. Wrong contents are no error; the summary has them.
+pub fn replay(
+    device: &Device,
+    trace: &Trace,
+    options: Options,
+    mut after: impl FnMut(usize),
+) -> Result<Summary, ReplayError> {
+    let mut replay = Replay {
+        device,
+        trace: &trace.name,
+        options,
+        live: HashMap::new(),
+        summary: Summary::default(),
+    };
+    let error = |line, operation, id| {
+        move |source| ReplayError {
+            trace: trace.name.clone(),
+            line,
+            operation,
+            id,
+            source,
+        }
+    };
+    for step in &trace.steps {
+        replay
+            .step(step)
+            .map_err(error(step.line, name(&step.operation), step.id))?;
+        replay.summary.nr_operations += 1;
+        after(replay.summary.nr_operations);
+    }
+    let last_line = trace.steps.last().map_or(0, |step| step.line);
+    let left: Vec<_> = replay.live.keys().copied().collect();
+    replay.summary.left_buffers = left.len();
+    for id in left {
+        replay
+            .free(last_line, id)
+            .map_err(error(last_line, "free at the end", id))?;
+    }
+    Ok(replay.summary)
+}
+
+fn name(operation: &Operation) -> &'static str {
+    match operation {
+        Operation::Alloc { .. } => "allocation",
+        Operation::Free => "free",
+        Operation::Flush(_) => "flush",
+        Operation::Invalidate(_) => "invalidate",
+    }
+}
+
+struct Replay<'a> {
+    device: &'a Device,
+    trace: &'a str,
+    options: Options,
+    live: HashMap<u32, Buffer>,
+    summary: Summary,
+}
+
+impl Replay<'_> {
+    fn step(&mut self, step: &Step) -> Result<(), Cause> {
+        match &step.operation {
+            Operation::Alloc { bytes } => self.alloc(step.id, bytes.get())?,
+            Operation::Free => self.free(step.line, step.id)?,
+            Operation::Flush(range) => self.buffer(step.id)?.sync_for_device(range.clone())?,
+            Operation::Invalidate(range) => self.buffer(step.id)?.sync_for_cpu(range.clone())?,
+        }
+        Ok(())
+    }
+
+    fn buffer(&self, id: u32) -> Result<&Buffer, Cause> {
+        self.live.get(&id).ok_or(Cause::NotLive)
+    }
+
+    fn alloc(&mut self, id: u32, len: usize) -> Result<(), Cause> {
+        let mut buffer = self.device.alloc(len)?;
+        if self.options.contents {
+            pattern::fill(id, &mut buffer);
+        }
+        self.live.insert(id, buffer);
+        let sum = |of: fn(&Buffer) -> usize| self.live.values().map(of).sum::<usize>();
+        let summary = &mut self.summary;
+        summary.peak_bytes = summary.peak_bytes.max(sum(|buffer| buffer.len()));
+        summary.peak_capacity = summary.peak_capacity.max(sum(Buffer::capacity));
+        summary.peak_buffers = summary.peak_buffers.max(self.live.len());
+        Ok(())
+    }
+
+    fn free(&mut self, line: usize, id: u32) -> Result<(), Cause> {
+        let mut buffer = self.live.remove(&id).ok_or(Cause::NotLive)?;
+        if !self.options.contents {
+            return Ok(());
+        }
+        let mut faults = Vec::new();
+        if let Some((_, zdma)) = self
+            .options
+            .sample
+            .as_mut()
+            .filter(|(n, _)| id as usize % *n == 0)
+        {
+            let copy = self.device.alloc(buffer.len())?;
+            let copied = copy_by_zdma(zdma, buffer, copy)?;
+            buffer = copied.src;
+            self.summary.zdma_buffers += 1;
+            self.summary.zdma_bytes += copied.moved;
+            if copied.moved != buffer.len() {
+                faults.push(Fault::Count {
+                    expected: buffer.len(),
+                    moved: copied.moved,
+                });
+            }
+            faults.extend(pattern::check(id, &copied.dst).err().map(Fault::Copy));
+        }
+        faults.extend(pattern::check(id, &buffer).err().map(Fault::Contents));
+        self.summary.checked_buffers += 1;
+        self.summary.checked_bytes += buffer.len();
+        self.summary
+            .failures
+            .extend(faults.into_iter().map(|fault| Failure {
+                trace: self.trace.to_owned(),
+                line,
+                id,
+                fault,
+            }));
+        Ok(())
+    }
+}
+
+/// A copy that the ZDMA made, with the bytes that it says it moved.
+struct Copied {
+    src: Buffer,
+    dst: Buffer,
+    moved: usize,
+}
+
+fn copy_by_zdma(zdma: &mut Zdma, src: Buffer, dst: Buffer) -> Result<Copied, Cause> {
+    let len = src.len();
+    let src = src.into_device(Direction::ToDevice)?;
+    let dst = dst.into_device(Direction::FromDevice)?;
+    let moved = zdma.copy(&src, &dst, len)?;
+    // SAFETY: The channel, which alone was told of the buffer, has finished: `copy` says so.
+    let src = unsafe { src.into_cpu() }?;
+    // SAFETY: As above.
+    let dst = unsafe { dst.into_cpu() }?;
+    Ok(Copied { src, dst, moved })
+}

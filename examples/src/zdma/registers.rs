@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The registers of a device behind a UIO node.
+
+use super::ZdmaError;
+use memmap2::{MmapOptions, MmapRaw};
+use std::fs::{self, OpenOptions};
+use std::path::{Path, PathBuf};
+
+/// 32-bit registers, by offset in bytes.
+pub trait Registers {
+    /// Reads a register.
+    fn read(&self, offset: usize) -> u32;
+    /// Writes a register.
+    fn write(&mut self, offset: usize, value: u32);
+}
+
+/// The first register window of a UIO device.
+#[derive(Debug)]
+pub struct UioRegisters {
+    window: MmapRaw,
+}
+
+impl UioRegisters {
+    /// Maps the registers of the UIO device with the name `name`, at least `bytes` of them.
+    ///
+    /// # Errors
+    ///
+    /// * [`ZdmaError::NotFound`]: no UIO device has the name.
+    /// * [`ZdmaError::Registers`]: its registers are too few, or cannot be opened or mapped.
+    pub fn open(name: &str, bytes: usize) -> Result<Self, ZdmaError> {
+        let uio = find(Path::new("/sys/class/uio"), name)?;
+        let node = Path::new("/dev").join(&uio.node);
+        let error = |source| ZdmaError::Registers {
+            path: node.clone(),
+            source,
+        };
+        if uio.bytes < bytes {
+            let text = format!(
+                "it has {} bytes of registers, {bytes} are needed",
+                uio.bytes
+            );
+            return Err(error(std::io::Error::new(
+                std::io::ErrorKind::InvalidData,
+                text,
+            )));
+        }
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&node)
+            .map_err(error)?;
+        let window = MmapOptions::new()
+            .len(uio.bytes)
+            .map_raw(&file)
+            .map_err(error)?;
+        Ok(Self { window })
+    }
+
+    /// # Panics
+    ///
+    /// Where the offset is not that of a register in the window: an error in this crate.
+    fn register(&self, offset: usize) -> *mut u32 {
+        let bytes = self.window.len();
+        assert!(
+            offset % 4 == 0 && offset < bytes,
+            "register {offset:#x} in {bytes:#x} bytes"
+        );
+        self.window.as_mut_ptr().wrapping_add(offset).cast()
+    }
+}
+
+impl Registers for UioRegisters {
+    fn read(&self, offset: usize) -> u32 {
+        // SAFETY: The register lies in the mapped window, whose start is page-aligned, at a multiple
+        // of 4.
+        unsafe { self.register(offset).read_volatile() }
+    }
+
+    fn write(&mut self, offset: usize, value: u32) {
+        // SAFETY: As in `read`. What the device does to memory upon the write is what the caller has
+        // programmed, which answers for it.
+        unsafe { self.register(offset).write_volatile(value) };
+    }
+}
+
+/// A UIO device as sysfs describes it.
+#[derive(Debug, PartialEq, Eq)]
+struct Uio {
+    /// Name of its node in `/dev`.
+    node: PathBuf,
+    /// Size of its first window.
+    bytes: usize,
+}
+
+/// Finds the UIO device called `name` in the class directory.
+fn find(class: &Path, name: &str) -> Result<Uio, ZdmaError> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(class).into_iter().flatten().flatten() {
+        let read = |file: &str| fs::read_to_string(entry.path().join(file)).unwrap_or_default();
+        let its_name = read("name").trim().to_owned();
+        if its_name != name {
+            found.push(its_name);
+            continue;
+        }
+        let size = read("maps/map0/size");
+        let bytes = size.trim().trim_start_matches("0x");
+        let node = PathBuf::from(entry.file_name());
+        return match usize::from_str_radix(bytes, 16) {
+            Ok(bytes) => Ok(Uio { node, bytes }),
+            Err(error) => {
+                let source = std::io::Error::new(std::io::ErrorKind::InvalidData, error);
+                Err(ZdmaError::Registers {
+                    path: entry.path().join("maps/map0/size"),
+                    source,
+                })
+            }
+        };
+    }
+    found.sort();
+    Err(ZdmaError::NotFound {
+        name: name.to_owned(),
+        found,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A class directory of one test, removed at its end.
+    struct Class(PathBuf);
+
+    impl Class {
+        fn new(test: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("uio-{}-{test}", std::process::id()));
+            fs::create_dir(&path).unwrap();
+            Self(path)
+        }
+
+        fn add(&self, node: &str, name: &str, size: &str) {
+            let map = self.0.join(node).join("maps/map0");
+            fs::create_dir_all(&map).unwrap();
+            fs::write(self.0.join(node).join("name"), format!("{name}\n")).unwrap();
+            fs::write(map.join("size"), format!("{size}\n")).unwrap();
+        }
+    }
+
+    impl Drop for Class {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn finds_the_device_by_its_name() {
+        let class = Class::new("by-name");
+        class.add("uio0", "fabric", "0x0000000000010000");
+        class.add("uio1", "zdma", "0x0000000000001000");
+        let expected = Uio {
+            node: "uio1".into(),
+            bytes: 4096,
+        };
+        assert_eq!(find(&class.0, "zdma").unwrap(), expected);
+    }
+
+    #[test]
+    fn names_the_others_when_it_is_not_there() {
+        let class = Class::new("others");
+        class.add("uio0", "fabric", "0x1000");
+        class.add("uio1", "camera", "0x1000");
+        let ZdmaError::NotFound { found, .. } = find(&class.0, "zdma").unwrap_err() else {
+            panic!("another error");
+        };
+        assert_eq!(found, ["camera", "fabric"]);
+    }
+
+    #[test]
+    fn a_system_without_uio_has_no_device() {
+        let class = Path::new("/nonexistent/class/uio");
+        let error = find(class, "zdma").unwrap_err();
+        assert!(matches!(error, ZdmaError::NotFound { found, .. } if found.is_empty()));
+    }
+
+    #[test]
+    fn a_size_that_is_no_number_names_its_file() {
+        let class = Class::new("size");
+        class.add("uio3", "zdma", "many");
+        let ZdmaError::Registers { path, .. } = find(&class.0, "zdma").unwrap_err() else {
+            panic!("another error");
+        };
+        assert!(path.ends_with("uio3/maps/map0/size"));
+    }
+}
