@@ -56,6 +56,11 @@ impl Unbound {
         self.bind_now().expect("binding succeeds");
     }
 
+    /// Says that something else has bound the device.
+    pub fn is_bound_again(mut self) {
+        self.bound = true;
+    }
+
     fn bind_now(&mut self) -> std::io::Result<()> {
         self.bound = true;
         bind(&self.device)

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What kind of memory a mapping is: no faults, normal memory, not to be pinned by the kernel.
+
+// Needs the device, so it exists for the guest's architecture only.
+#![cfg(target_arch = "aarch64")]
+#![forbid(unsafe_code)]
+
+use fpgamem_tests::abi::{self, Alloc};
+use fpgamem_tests::{request, Balance, Errno, Mapping, MmapAdvise, Node, PAGE};
+use nix::sys::resource::{getrusage, UsageWho};
+use std::io::{Read, Write};
+
+/// Page faults of this process while `work` runs.
+fn faults_in(work: impl Fn()) -> i64 {
+    let faults = || {
+        let usage = getrusage(UsageWho::RUSAGE_SELF).expect("the call has no failure");
+        usage.minor_page_faults() + usage.major_page_faults()
+    };
+    // Once without the work, so that the code and the stack of the count itself are there.
+    faults();
+    let before = faults();
+    work();
+    faults() - before
+}
+
+fn read_each_page(mapping: &Mapping) {
+    for page in 0..mapping.len() / PAGE {
+        assert_eq!(mapping.load(page * PAGE), 0);
+    }
+}
+
+fn write_each_page(mapping: &Mapping) {
+    for page in 0..mapping.len() / PAGE {
+        mapping.store(page * PAGE, 0);
+    }
+}
+
+/// Runs the accesses once on other memory, so that only the mapping's own faults are counted later.
+fn warm_up() {
+    let memory = Mapping::anonymous(16 * PAGE, fpgamem_tests::READ_WRITE);
+    write_each_page(&memory);
+    read_each_page(&memory);
+}
+
+#[test]
+fn reading_one_mib_takes_no_page_fault() {
+    let _balance = Balance::new();
+    let mapping = Node::open().map(1 << 20).unwrap();
+    warm_up();
+    assert_eq!(faults_in(|| read_each_page(&mapping)), 0);
+}
+
+#[test]
+fn writing_one_mib_takes_no_page_fault() {
+    let _balance = Balance::new();
+    let mapping = Node::open().map(1 << 20).unwrap();
+    warm_up();
+    assert_eq!(faults_in(|| write_each_page(&mapping)), 0);
+}
+
+#[test]
+fn writing_the_mapping_of_a_handle_takes_no_page_fault() {
+    let _balance = Balance::new();
+    let node = Node::open();
+    let mapping = node
+        .map_buffer(&node.alloc(request(1 << 20)).unwrap())
+        .unwrap();
+    warm_up();
+    assert_eq!(faults_in(|| write_each_page(&mapping)), 0);
+}
+
+#[test]
+fn writing_write_combine_memory_takes_no_page_fault() {
+    let _balance = Balance::new();
+    let node = Node::open();
+    let flags = abi::ALLOC_WRITE_COMBINE;
+    let buffer = node
+        .alloc(Alloc {
+            flags,
+            ..request(1 << 20)
+        })
+        .unwrap();
+    let mapping = node.map_buffer(&buffer).unwrap();
+    warm_up();
+    assert_eq!(faults_in(|| write_each_page(&mapping)), 0);
+}
+
+#[test]
+fn writing_sixteen_mib_takes_at_most_a_fault_per_two_mib() {
+    let _balance = Balance::new();
+    let mapping = Node::open().map(16 << 20).unwrap();
+    warm_up();
+    let faults = faults_in(|| write_each_page(&mapping));
+    assert!(faults <= 8, "{faults} faults");
+}
+
+#[test]
+fn unaligned_access_works() {
+    let _balance = Balance::new();
+    let mapping = Node::open().map(2 * PAGE).unwrap();
+    for offset in (1..64).chain(PAGE - 7..PAGE) {
+        mapping.store(offset, 0x0123_4567_89ab_cdef ^ offset);
+        assert_eq!(mapping.load(offset), 0x0123_4567_89ab_cdef ^ offset);
+    }
+}
+
+#[test]
+fn memset_to_zero_works() {
+    let _balance = Balance::new();
+    let mapping = Node::open().map(1 << 20).unwrap();
+    mapping.fill(1);
+    // The C library zeroes whole lines by DC ZVA, which device memory would not take.
+    mapping.set(3..(1 << 20) - 5, 0);
+    mapping.check_zero(3..(1 << 20) - 5);
+    mapping.check_range(0..3, 1, 0);
+}
+
+#[test]
+fn write_combine_memory_takes_unaligned_access_and_keeps_what_is_written() {
+    let _balance = Balance::new();
+    let node = Node::open();
+    let flags = abi::ALLOC_WRITE_COMBINE;
+    let buffer = node
+        .alloc(Alloc {
+            flags,
+            ..request(1 << 20)
+        })
+        .unwrap();
+    let mapping = node.map_buffer(&buffer).unwrap();
+    mapping.check_zero(0..1 << 20);
+    mapping.fill(2);
+    mapping.check(2);
+    mapping.store(1021, 77);
+    assert_eq!(mapping.load(1021), 77);
+}
+
+#[test]
+fn write_combine_memory_is_zero_where_a_cached_buffer_was_before() {
+    let _balance = Balance::of_an_empty_pool();
+    let node = Node::open();
+    // There is one address with this alignment only.
+    let cached = Alloc {
+        align: abi::MAX_ALIGN,
+        ..request(1 << 20)
+    };
+    let before = node.alloc(cached).unwrap();
+    node.map_buffer(&before).unwrap().fill(3);
+    node.free(before.handle).unwrap();
+    let after = node
+        .alloc(Alloc {
+            flags: abi::ALLOC_WRITE_COMBINE,
+            ..cached
+        })
+        .unwrap();
+    assert_eq!(after.phys_addr, before.phys_addr);
+    node.map_buffer(&after).unwrap().check_zero(0..1 << 20);
+}
+
+#[test]
+fn read_fills_a_mapping_from_a_pipe() {
+    let _balance = Balance::new();
+    let mapping = Node::open().map(PAGE).unwrap();
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    writer.write_all(b"as plain memory").unwrap();
+    assert_eq!(mapping.read_from(&reader, 100..115), Ok(15));
+    let mut bytes = [0; 15];
+    mapping.read(100, &mut bytes);
+    assert_eq!(&bytes, b"as plain memory");
+}
+
+#[test]
+fn write_sends_a_mapping_to_a_pipe() {
+    let _balance = Balance::new();
+    let mapping = Node::open().map(PAGE).unwrap();
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    mapping.write(200, b"as plain memory");
+    assert_eq!(mapping.write_to(&writer, 200..215), Ok(15));
+    let mut bytes = [0; 15];
+    reader.read_exact(&mut bytes).unwrap();
+    assert_eq!(&bytes, b"as plain memory");
+}
+
+#[test]
+fn the_kernel_cannot_pin_the_pages() {
+    let _balance = Balance::new();
+    let mapping = Node::open().map(PAGE).unwrap();
+    let (_reader, writer) = std::io::pipe().unwrap();
+    assert_eq!(mapping.vmsplice_to(&writer, 0..PAGE), Err(Errno::EFAULT));
+}
+
+#[test]
+fn memory_cannot_be_discarded_by_madvise() {
+    let _balance = Balance::new();
+    let mapping = Node::open().map(PAGE).unwrap();
+    mapping.fill(4);
+    assert_eq!(
+        mapping.advise(MmapAdvise::MADV_DONTNEED),
+        Err(Errno::EINVAL)
+    );
+    mapping.check(4);
+}
