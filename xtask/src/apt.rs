@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use anyhow::{bail, Context, Result};
 
-use crate::cache::{sha256_file, Cache};
+use crate::cache::Cache;
+use crate::files::sha256_file;
 use crate::process::{capture, on_path, run_logged, shown};
 use crate::sources::{self, Source};
 use crate::ui::{self, Step};

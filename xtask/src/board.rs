@@ -20,6 +20,28 @@ pub(crate) fn compile(dts: &Path, dtb: &Path) -> Result<()> {
     Ok(())
 }
 
+/// The processors that QEMU's machine can have.
+const PROCESSORS: u32 = 4;
+
+/// Removes the nodes of processors that the machine is started without.
+///
+/// Linux waits for each one that is described, and reports those that do not come.
+pub(crate) fn keep_processors(dtb: &Path, count: u32) -> Result<()> {
+    let present = capture(Command::new("fdtget").arg("-l").arg(dtb).arg("/cpus"))?;
+    for number in count..PROCESSORS {
+        let name = format!("cpu@{number}");
+        if present.split_whitespace().any(|node| node == name) {
+            capture(
+                Command::new("fdtput")
+                    .arg("-r")
+                    .arg(dtb)
+                    .arg(format!("/cpus/{name}")),
+            )?;
+        }
+    }
+    Ok(())
+}
+
 /// Changes the size of the reserved region in a compiled device tree.
 pub(crate) fn set_region_bytes(dtb: &Path, bytes: u64) -> Result<()> {
     let list = capture(

@@ -8,12 +8,12 @@
 //! second waits for the first.
 
 use std::fs::{self, File};
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
+use crate::files::{files_below, hex, sha256_file};
 use crate::ui;
 
 /// The marker file of a complete entry; it lists what the entry was made from.
@@ -144,44 +144,6 @@ pub(crate) fn lock(path: &Path) -> Result<File> {
     Ok(file)
 }
 
-/// The SHA-256 of a file in hexadecimal.
-pub(crate) fn sha256_file(path: &Path) -> Result<String> {
-    let mut file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-    let mut hasher = Sha256::new();
-    let mut chunk = vec![0; 1 << 16];
-    loop {
-        let count = file.read(&mut chunk)?;
-        if count == 0 {
-            return Ok(hex(&hasher.finalize()));
-        }
-        hasher.update(&chunk[..count]);
-    }
-}
-
-/// All regular files below a folder, sorted.
-pub(crate) fn files_below(dir: &Path) -> Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    let mut open = vec![dir.to_owned()];
-    while let Some(next) = open.pop() {
-        let entries =
-            fs::read_dir(&next).with_context(|| format!("cannot list {}", next.display()))?;
-        for entry in entries {
-            let path = entry?.path();
-            if path.is_dir() {
-                open.push(path);
-            } else {
-                found.push(path);
-            }
-        }
-    }
-    found.sort();
-    Ok(found)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -230,17 +192,6 @@ mod tests {
         let again = cache.entry("kind", &key, |_| unreachable!()).unwrap();
         assert_eq!(again, dir);
         assert!(dir.join("whole").exists());
-        fs::remove_dir_all(root).unwrap();
-    }
-
-    #[test]
-    fn hashes_a_file_as_sha256sum_does() {
-        let root = scratch("sum");
-        fs::write(root.join("f"), "abc").unwrap();
-        assert_eq!(
-            sha256_file(&root.join("f")).unwrap(),
-            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-        );
         fs::remove_dir_all(root).unwrap();
     }
 }

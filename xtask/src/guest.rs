@@ -11,8 +11,8 @@ use anyhow::{Context as _, Result};
 use crate::context::Context;
 use crate::initramfs::{self, Files};
 use crate::kernel::{self, Kernel, KernelArgs};
-use crate::programs::{self, Program};
-use crate::qemu::{self, Machine};
+use crate::programs;
+use crate::qemu::{self, Machine, Program};
 use crate::{board, console, driver, ui};
 
 /// Exit status of xtask when the run itself failed, whatever the command did.
@@ -56,28 +56,33 @@ pub(crate) struct MachineArgs {
     pub(crate) dts: Option<PathBuf>,
 }
 
+impl MachineArgs {
+    /// The machine of the tests, with a time limit.
+    pub(crate) fn for_tests(smp: u32, timeout_seconds: u64) -> Self {
+        Self {
+            region: None,
+            smp,
+            icount: false,
+            timeout: timeout_seconds,
+            dts: None,
+        }
+    }
+}
+
 /// A run of one command.
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) command: Vec<String>,
     pub(crate) files: Files,
     pub(crate) machine: MachineArgs,
-    /// Whether every run must have a /dev/fpgamem0.
-    pub(crate) device: bool,
 }
 
-/// How a run went.
-#[derive(Debug)]
-pub(crate) struct Outcome {
-    /// The command's exit status, or why there is none.
-    pub(crate) result: std::result::Result<i32, String>,
-    /// What the command wrote, where it was not passed on.
-    pub(crate) output: Vec<u8>,
-}
+/// How a run went: the command's exit status, or why it counts for nothing.
+pub(crate) type Outcome = std::result::Result<i32, String>;
 
 /// `cargo xtask guest`: the exit status for the process.
 pub(crate) fn main(context: &Context, args: &GuestArgs) -> Result<i32> {
-    let kernel = kernel::build(&context.root, &context.cache, &context.tools, &args.kernel)?;
+    let kernel = kernel::build(context, &args.kernel)?;
     let mut files = base_files(context, &kernel, &programs::examples(context)?)?;
     for argument in &args.add {
         files.add_argument(argument)?;
@@ -86,10 +91,8 @@ pub(crate) fn main(context: &Context, args: &GuestArgs) -> Result<i32> {
         command: args.command.clone(),
         files,
         machine: args.machine.clone(),
-        device: true,
     };
-    let outcome = run(context, &kernel, &job, qemu::Stdio::Inherit)?;
-    match outcome.result {
+    match run(context, &kernel, &job, Program::Foreground)? {
         Ok(status) => Ok(status),
         Err(why) => {
             eprintln!("{why}");
@@ -102,7 +105,7 @@ pub(crate) fn main(context: &Context, args: &GuestArgs) -> Result<i32> {
 pub(crate) fn base_files(
     context: &Context,
     kernel: &Kernel,
-    programs: &[Program],
+    programs: &[programs::Program],
 ) -> Result<Files> {
     let mut files = Files::default();
     let module = driver::build(context, kernel, driver::Checks::Compiler)?;
@@ -126,7 +129,7 @@ pub(crate) fn run(
     context: &Context,
     kernel: &Kernel,
     job: &Job,
-    stdio: qemu::Stdio,
+    program: Program,
 ) -> Result<Outcome> {
     let dir = run_folder(&context.target)?;
     let mut files = job.files.clone();
@@ -143,13 +146,17 @@ pub(crate) fn run(
         fs::write(dir.join(name), text)?;
         files.add(&dir.join(name), &format!("/etc/{name}"))?;
     }
-    if !job.device {
-        fs::write(dir.join("no-device"), "")?;
-        files.add(&dir.join("no-device"), "/etc/fpgamem-no-device")?;
-    }
     let dtb = dir.join("board.dtb");
     let default = context.root.join("dts/qemu-zcu102.dts");
     board::compile(job.machine.dts.as_deref().unwrap_or(&default), &dtb)?;
+    board::keep_processors(
+        &dtb,
+        if job.machine.icount {
+            1
+        } else {
+            job.machine.smp
+        },
+    )?;
     if let Some(bytes) = job.machine.region {
         board::set_region_bytes(&dtb, bytes)?;
     }
@@ -162,10 +169,9 @@ pub(crate) fn run(
         icount: job.machine.icount,
     };
     let timeout = Duration::from_secs(job.machine.timeout);
-    let ended = qemu::run(&machine, stdio, timeout)?;
+    let ended = qemu::run(&machine, program, timeout)?;
     let log = read_log(&machine.console)?;
-    let result = judge(&log, &ended, timeout);
-    let result = result.map_err(|why| {
+    let outcome = judge(&log, &ended, timeout).map_err(|why| {
         format!(
             "{why}\nthe end of the guest's console, {}:\n{}",
             machine.console.display(),
@@ -176,14 +182,11 @@ pub(crate) fn run(
     for path in [&machine.initramfs, &machine.dtb] {
         let _ = fs::remove_file(path);
     }
-    Ok(Outcome {
-        result,
-        output: ended.output,
-    })
+    Ok(outcome)
 }
 
 /// The command's status, unless something says that the run cannot be trusted.
-fn judge(log: &str, ended: &qemu::Ended, timeout: Duration) -> std::result::Result<i32, String> {
+fn judge(log: &str, ended: &qemu::Ended, timeout: Duration) -> Outcome {
     let faults = console::faults(log);
     if !faults.is_empty() {
         return Err(format!(
@@ -250,7 +253,6 @@ mod tests {
 
     fn ended() -> qemu::Ended {
         qemu::Ended {
-            output: Vec::new(),
             timed_out: false,
             qemu: "exit status: 0".to_owned(),
         }

@@ -11,8 +11,9 @@ use std::process::{Command, Stdio};
 use anyhow::{bail, Context as _, Result};
 
 use crate::apt::Apt;
-use crate::cache::{files_below, Cache, Key};
+use crate::cache::{Cache, Key};
 use crate::context::Context;
+use crate::files::files_below;
 use crate::kernel::Kernel;
 use crate::process::capture;
 

@@ -6,14 +6,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{bail, Context, Result};
+use anyhow::{bail, Context as _, Result};
 
 use crate::cache::{Cache, Key};
 use crate::config::{self, Values};
+use crate::context::Context;
 use crate::process::run_logged;
 use crate::source;
 use crate::toolchain::{Toolchain, LLVM};
 use crate::ui::Step;
+
+/// The configurations and patches, below the checkout's root.
+const FOLDER: &str = "xtask/kernel";
 
 /// Which kernel to build.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -43,66 +47,52 @@ impl Kernel {
     pub(crate) fn image(&self) -> PathBuf {
         self.out.join("arch/arm64/boot/Image")
     }
+}
 
-    /// Whether the build has an option on.
-    pub(crate) fn has(&self, symbol: &str) -> Result<bool> {
-        let config = fs::read_to_string(self.out.join(".config"))?;
-        Ok(config.lines().any(|line| line == format!("{symbol}=y")))
+/// The kernel's source tree: the user's own, or the one in the cache.
+pub(crate) fn source(root: &Path, cache: &Cache, args: &KernelArgs) -> Result<PathBuf> {
+    let patches = root.join(FOLDER);
+    let Some(own) = &args.kernel_src else {
+        return source::prepare(cache, &patches);
+    };
+    let own = fs::canonicalize(own)
+        .with_context(|| format!("there is no kernel source in {}", own.display()))?;
+    if let Some(patch) = source::missing_patches(&own, &patches)?.first() {
+        bail!("{} lacks a patch: apply {}", own.display(), patch.display());
     }
+    Ok(own)
 }
 
 /// Builds the kernel, or finds it in the cache.
-pub(crate) fn build(
-    root: &Path,
-    cache: &Cache,
-    tools: &Toolchain,
-    args: &KernelArgs,
-) -> Result<Kernel> {
-    let dir = root.join("xtask/kernel");
-    let mut wanted = config::named(&dir, &args.kernel)?;
+pub(crate) fn build(context: &Context, args: &KernelArgs) -> Result<Kernel> {
+    let Context {
+        root, cache, tools, ..
+    } = context;
+    let mut wanted = config::named(&root.join(FOLDER), &args.kernel)?;
     if let Some(path) = &args.config {
         let text = fs::read_to_string(path)
             .with_context(|| format!("cannot read the fragment {}", path.display()))?;
         config::layer(&mut wanted, &text).with_context(|| path.display().to_string())?;
     }
+    let source = source(root, cache, args)?;
     let key = Key::default()
         .part("config", &config::render(&wanted))
-        .part("tools", &tools.versions);
-    match &args.kernel_src {
-        None => {
-            let source = source::prepare(cache, &dir)?;
-            let key = key.part("source", &source.display().to_string());
-            let entry = cache.entry("kernel", &key, |entry| {
-                compile(&source, &entry.join("out"), tools, &wanted, &args.kernel)
-            })?;
-            Ok(Kernel {
-                out: entry.join("out"),
-                id: key.hash(),
-            })
-        }
-        Some(source) => {
-            let source = fs::canonicalize(source)
-                .with_context(|| format!("no kernel source in {}", source.display()))?;
-            for patch in source::missing_patches(&source, &dir)? {
-                bail!(
-                    "{} lacks a patch: apply {}",
-                    source.display(),
-                    patch.display()
-                );
-            }
-            // The tree may change under us, so make itself decides what is to be done.
-            let key = key.part("own source", &source.display().to_string());
-            let _lock = cache.lock(&format!("kernel-own-{}", key.hash()))?;
-            let out = cache
-                .dir(&format!("kernel-own/{}", key.hash()))?
-                .join("out");
-            compile(&source, &out, tools, &wanted, &args.kernel)?;
-            Ok(Kernel {
-                out,
-                id: key.hash(),
-            })
-        }
-    }
+        .part("tools", &tools.versions)
+        .part("source", &source.display().to_string());
+    let id = key.hash();
+    let out = if args.kernel_src.is_none() {
+        let entry = cache.entry("kernel", &key, |entry| {
+            compile(&source, &entry.join("out"), tools, &wanted, &args.kernel)
+        })?;
+        entry.join("out")
+    } else {
+        // The tree may change under us, so make itself decides what is to be done.
+        let _lock = cache.lock(&format!("kernel-own-{id}"))?;
+        let out = cache.dir(&format!("kernel-own/{id}"))?.join("out");
+        compile(&source, &out, tools, &wanted, &args.kernel)?;
+        out
+    };
+    Ok(Kernel { out, id })
 }
 
 /// Configures and compiles the image and its modules.

@@ -12,9 +12,14 @@ mod console;
 mod context;
 mod debian_rust;
 mod driver;
+mod dt;
+mod files;
 mod guest;
+mod guest_tests;
 mod initramfs;
 mod kernel;
+mod libtest;
+mod lint;
 mod process;
 mod programs;
 mod qemu;
@@ -22,6 +27,7 @@ mod serial;
 mod setup;
 mod source;
 mod sources;
+mod test;
 mod toolchain;
 mod ui;
 
@@ -51,6 +57,8 @@ enum Command {
     Driver(KernelArgs),
     /// Boot the emulated board, run COMMAND in it and exit with its status
     Guest(guest::GuestArgs),
+    /// Run everything that must pass
+    Test(test::TestArgs),
 }
 
 fn main() -> ExitCode {
@@ -69,16 +77,19 @@ fn main() -> ExitCode {
 
 fn run(command: &Command) -> Result<i32> {
     let context = Context::prepare()?;
-    let build_kernel =
-        |args: &KernelArgs| kernel::build(&context.root, &context.cache, &context.tools, args);
     match command {
         Command::Setup => {}
-        Command::Kernel(args) => println!("{}", build_kernel(args)?.image().display()),
+        Command::Kernel(args) => println!("{}", kernel::build(&context, args)?.image().display()),
         Command::Driver(args) => {
-            let module = driver::build(&context, &build_kernel(args)?, driver::Checks::Compiler)?;
+            let module = driver::build(
+                &context,
+                &kernel::build(&context, args)?,
+                driver::Checks::Compiler,
+            )?;
             println!("{}", module.display());
         }
         Command::Guest(args) => return guest::main(&context, args),
+        Command::Test(args) => return test::main(&context, args),
     }
     Ok(0)
 }

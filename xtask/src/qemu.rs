@@ -3,9 +3,9 @@
 //! The emulated machine as a process.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::process::{ChildStdin, ChildStdout, Command};
+use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -34,39 +34,37 @@ pub(crate) struct Machine {
     pub(crate) icount: bool,
 }
 
-/// Where the second UART, the program's input and output, goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stdio {
-    /// To xtask's own.
-    Inherit,
-    /// To nowhere: the output is returned.
-    Capture,
-    /// Returned, and shown on standard output as it comes.
-    CaptureAndShow,
+/// What becomes of the second UART, the input and output of the program in the guest.
+pub(crate) enum Program {
+    /// They are xtask's own.
+    Foreground,
+    /// There is no input, and each line of the output is handed over.
+    Lines(Box<dyn FnMut(&str) + Send>),
 }
 
 /// How the machine ended.
 #[derive(Debug)]
 pub(crate) struct Ended {
-    pub(crate) output: Vec<u8>,
     pub(crate) timed_out: bool,
     /// QEMU's exit status in words.
     pub(crate) qemu: String,
 }
 
 /// Runs the machine to its end, or to the timeout's.
-pub(crate) fn run(machine: &Machine, stdio: Stdio, timeout: Duration) -> Result<Ended> {
+pub(crate) fn run(machine: &Machine, program: Program, timeout: Duration) -> Result<Ended> {
     let mut command = command(machine);
-    command
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn().context("cannot start QEMU")?;
     let output = child.stdout.take().context("QEMU has no output")?;
     let input = child.stdin.take().context("QEMU has no input")?;
-    let output = thread::spawn(move || pass_output(output, stdio));
     let (ready, wait) = mpsc::channel();
+    let interactive = matches!(program, Program::Foreground);
     // Not joined: it may be waiting for a person at the keyboard.
-    thread::spawn(move || pass_input(input, stdio, &wait));
+    thread::spawn(move || pass_input(input, interactive, &wait));
+    let output = thread::spawn(move || match program {
+        Program::Foreground => pass_output(output),
+        Program::Lines(on_line) => split_output(output, on_line),
+    });
 
     let start = Instant::now();
     let mut timed_out = false;
@@ -85,12 +83,11 @@ pub(crate) fn run(machine: &Machine, stdio: Stdio, timeout: Duration) -> Result<
         }
         thread::sleep(POLL);
     };
-    let output = match output.join() {
-        Ok(output) => output.context("cannot pass the guest's output on")?,
+    match output.join() {
+        Ok(passed) => passed.context("cannot pass the guest's output on")?,
         Err(_) => anyhow::bail!("the thread that reads the guest's output panicked"),
-    };
+    }
     Ok(Ended {
-        output,
         timed_out,
         qemu: status.to_string(),
     })
@@ -143,35 +140,42 @@ fn command(machine: &Machine) -> Command {
     command
 }
 
-fn pass_output(mut from: ChildStdout, stdio: Stdio) -> std::io::Result<Vec<u8>> {
-    let mut kept = Vec::new();
+/// Copies bytes to standard output as they come.
+fn pass_output(mut from: ChildStdout) -> std::io::Result<()> {
     let mut chunk = [0; 4096];
     loop {
         let count = from.read(&mut chunk)?;
         if count == 0 {
-            return Ok(kept);
+            return Ok(());
         }
-        if stdio != Stdio::Inherit {
-            kept.extend_from_slice(&chunk[..count]);
-        }
-        if stdio != Stdio::Capture {
-            let mut out = std::io::stdout().lock();
-            // A reader that went away (`| head`) must not stop the guest half-way.
-            let _ = out.write_all(&chunk[..count]).and_then(|()| out.flush());
-        }
+        let mut out = std::io::stdout().lock();
+        // A reader that went away (`| head`) must not stop the guest half-way.
+        let _ = out.write_all(&chunk[..count]).and_then(|()| out.flush());
     }
 }
 
+/// Hands over line by line, without line ends.
+fn split_output(
+    from: ChildStdout,
+    mut on_line: Box<dyn FnMut(&str) + Send>,
+) -> std::io::Result<()> {
+    for line in BufReader::new(from).split(b'\n') {
+        on_line(String::from_utf8_lossy(&line?).trim_end_matches('\r'));
+    }
+    Ok(())
+}
+
 /// Sends the input once the guest's terminal is set up, and keeps the pipe open to the end.
-fn pass_input(mut to: ChildStdin, stdio: Stdio, ready: &mpsc::Receiver<()>) {
+fn pass_input(mut to: ChildStdin, interactive: bool, ready: &mpsc::Receiver<()>) {
     if ready.recv().is_err() {
         return;
     }
     let mut chunk = [0; serial::PIECE_BYTES];
     loop {
-        let count = match stdio {
-            Stdio::Inherit => std::io::stdin().lock().read(&mut chunk).unwrap_or(0),
-            _ => 0,
+        let count = if interactive {
+            std::io::stdin().lock().read(&mut chunk).unwrap_or(0)
+        } else {
+            0
         };
         let piece = (count > 0).then_some(&chunk[..count]);
         // An error means that QEMU has ended, of which the main thread takes note.

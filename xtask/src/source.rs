@@ -9,7 +9,8 @@ use std::process::{Command, Stdio};
 use anyhow::{bail, Context, Result};
 
 use crate::apt::{fetch, Apt};
-use crate::cache::{sha256_file, Cache, Key};
+use crate::cache::{Cache, Key};
+use crate::files::{sha256_file, with_extension};
 use crate::process::{capture, run_logged, shown};
 use crate::ui::{self, Step};
 
@@ -44,12 +45,13 @@ struct Archive {
 /// Returns the unpacked and patched source, from the cache if it is there.
 pub(crate) fn prepare(cache: &Cache, patches: &Path) -> Result<PathBuf> {
     let key = |sum: &str| -> Result<Key> {
-        let key = Key::default()
+        let mut key = Key::default()
             .part("archive", sum)
             .part("leave out", &UNREAD.join(" "));
-        Ok(patch_files(patches)?.iter().try_fold(key, |key, path| {
-            Ok::<_, anyhow::Error>(key.part("patch", &sha256_file(path)?))
-        })?)
+        for patch in with_extension(patches, "patch")? {
+            key = key.part("patch", &sha256_file(&patch)?);
+        }
+        Ok(key)
     };
     // A complete tree needs no archive, and so neither the network nor a look at it.
     for sum in [PACKAGE_SHA256, TARBALL_SHA256] {
@@ -168,20 +170,9 @@ fn pipeline(stages: Vec<Command>) -> Result<()> {
     Ok(())
 }
 
-fn patch_files(dir: &Path) -> Result<Vec<PathBuf>> {
-    let mut files: Vec<PathBuf> = fs::read_dir(dir)
-        .with_context(|| format!("cannot list {}", dir.display()))?
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|e| e == "patch"))
-        .collect();
-    files.sort();
-    Ok(files)
-}
-
 /// Applies each patch that the tree does not hold yet.
 fn apply_patches(tree: &Path, dir: &Path) -> Result<()> {
-    for patch in patch_files(dir)? {
+    for patch in with_extension(dir, "patch")? {
         if lacks(tree, &patch)? {
             let mut command = patch_command(tree, &patch);
             run_logged(
@@ -197,7 +188,7 @@ fn apply_patches(tree: &Path, dir: &Path) -> Result<()> {
 /// The patches that a tree of the user's own lacks; it is never changed.
 pub(crate) fn missing_patches(tree: &Path, dir: &Path) -> Result<Vec<PathBuf>> {
     let mut missing = Vec::new();
-    for patch in patch_files(dir)? {
+    for patch in with_extension(dir, "patch")? {
         // A later release may have changed the place, and then needs no patch.
         if lacks(tree, &patch).unwrap_or(false) {
             missing.push(patch);

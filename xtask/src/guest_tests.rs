@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The test programs that run in the guest, and what is expected of them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use anyhow::{Context as _, Result};
+
+use crate::context::Context;
+use crate::guest::{self, Job, MachineArgs};
+use crate::kernel::Kernel;
+use crate::libtest::Totals;
+use crate::programs;
+use crate::qemu;
+use crate::ui;
+
+/// The test program that needs the device tree of bad nodes, and runs alone.
+const BAD_DEVICE_TREE: &str = "bad_device_tree";
+
+/// How many tests must pass and which may be left out, committed beside the tests.
+const EXPECTED: &str = "tests/expected.toml";
+
+/// Which test programs to run, and on which device tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Suite {
+    /// All but the one below.
+    Normal,
+    BadDeviceTree,
+}
+
+/// Sums and, for people, what is wrong.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    pub(crate) totals: Totals,
+    pub(crate) problems: Vec<String>,
+}
+
+/// What the output of `run-tests` has said so far.
+#[derive(Debug, Default)]
+struct Progress {
+    program: String,
+    current: Totals,
+    report: Report,
+    log: String,
+}
+
+impl Progress {
+    fn line(&mut self, line: &str) {
+        self.log.push_str(line);
+        self.log.push('\n');
+        match line.strip_prefix("@@ ") {
+            None => self.current.line(&self.program, line),
+            Some(rest) => match rest.strip_prefix("exit ") {
+                None => rest.clone_into(&mut self.program),
+                Some(status) => self.end_of_program(status),
+            },
+        }
+    }
+
+    fn end_of_program(&mut self, status: &str) {
+        let totals = std::mem::take(&mut self.current);
+        ui::note(format!(
+            "{}: {} passed, {} failed",
+            self.program, totals.passed, totals.failed
+        ));
+        if status != "0" && totals.failed == 0 {
+            let why = format!(
+                "{} ended with status {status} before its result",
+                self.program
+            );
+            self.report.problems.push(why);
+        }
+        self.report.totals.add(totals);
+    }
+}
+
+/// Runs a suite in a boot of its own.
+pub(crate) fn run(
+    context: &Context,
+    kernel: &Kernel,
+    suite: Suite,
+    mut machine: MachineArgs,
+) -> Result<Report> {
+    let wanted = |name: &str| (name == BAD_DEVICE_TREE) == (suite == Suite::BadDeviceTree);
+    let mut files = guest::base_files(context, kernel, &[])?;
+    files.add(
+        &context.root.join("xtask/guest/run-tests"),
+        "/usr/local/bin/run-tests",
+    )?;
+    let mut command = vec!["run-tests".to_owned()];
+    for program in programs::tests(context)?
+        .iter()
+        .filter(|program| wanted(&program.name))
+    {
+        let path = format!("/tests/{}", program.name);
+        files.add(&program.path, &path)?;
+        command.push(path);
+    }
+    let count = command.len() - 1;
+    if suite == Suite::BadDeviceTree {
+        machine.dts = Some(context.root.join("dts/test-bad-nodes.dts"));
+    }
+
+    let progress = Arc::new(Mutex::new(Progress::default()));
+    let shared = Arc::clone(&progress);
+    let on_line = move |line: &str| {
+        if let Ok(mut progress) = shared.lock() {
+            progress.line(line);
+        }
+    };
+    let job = Job {
+        command,
+        files,
+        machine,
+    };
+    let outcome = guest::run(
+        context,
+        kernel,
+        &job,
+        qemu::Program::Lines(Box::new(on_line)),
+    )?;
+    let progress = std::mem::take(
+        &mut *progress
+            .lock()
+            .map_err(|_| anyhow::anyhow!("reading the output panicked"))?,
+    );
+    let mut report = progress.report;
+    match outcome {
+        Err(why) => {
+            report.totals.add(progress.current);
+            report
+                .problems
+                .push(format!("while {:?} ran: {why}", progress.program));
+        }
+        Ok(0) => {}
+        Ok(_) => report
+            .problems
+            .push(format!("what the tests printed:\n{}", progress.log)),
+    }
+    if report.totals.results < count as u64 && report.problems.is_empty() {
+        report.problems.push(format!(
+            "{} of {count} programs ended",
+            report.totals.results
+        ));
+    }
+    Ok(report)
+}
+
+/// What is committed about the guest's tests.
+#[derive(Debug, PartialEq, Eq)]
+struct Expected {
+    minimum: u64,
+    skips: BTreeMap<String, String>,
+}
+
+/// Compares all guest suites together with what is committed.
+pub(crate) fn compare(root: &Path, totals: &Totals) -> Result<Vec<String>> {
+    let path = root.join(EXPECTED);
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {EXPECTED}"))?;
+    Ok(shortfalls(&parse(&text).context(EXPECTED)?, totals))
+}
+
+fn parse(text: &str) -> Result<Expected> {
+    let table: toml::Table = text.parse()?;
+    let minimum = table
+        .get("minimum")
+        .and_then(toml::Value::as_integer)
+        .and_then(|number| u64::try_from(number).ok())
+        .context("there is no line `minimum = NUMBER`")?;
+    let mut skips = BTreeMap::new();
+    if let Some(listed) = table.get("skips") {
+        for (name, reason) in listed.as_table().context("`skips` is no table")? {
+            let reason = reason.as_str().filter(|reason| !reason.trim().is_empty());
+            let reason = reason.with_context(|| format!("the skip {name:?} has no reason"))?;
+            skips.insert(name.clone(), reason.to_owned());
+        }
+    }
+    Ok(Expected { minimum, skips })
+}
+
+fn shortfalls(expected: &Expected, totals: &Totals) -> Vec<String> {
+    let mut found = Vec::new();
+    if totals.passed < expected.minimum {
+        found.push(format!(
+            "{} guest tests passed; {EXPECTED} says at least {}",
+            totals.passed, expected.minimum
+        ));
+    }
+    for (name, reason) in &totals.ignored {
+        if !expected.skips.contains_key(name) {
+            found.push(format!(
+                "{name} was skipped ({reason:?}), which {EXPECTED} does not list"
+            ));
+        }
+    }
+    for name in expected
+        .skips
+        .keys()
+        .filter(|name| !totals.ignored.contains_key(*name))
+    {
+        found.push(format!(
+            "{name} ran, although {EXPECTED} lists it as skipped"
+        ));
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn progress(output: &str) -> Progress {
+        let mut progress = Progress::default();
+        output.lines().for_each(|line| progress.line(line));
+        progress
+    }
+
+    #[test]
+    fn sums_over_programs() {
+        let got = progress(
+            "@@ mmap\ntest result: ok. 3 passed; 0 failed; 0 ignored\n@@ exit 0\n\
+             @@ free\ntest x ... ignored, why\ntest result: ok. 2 passed; 0 failed\n@@ exit 0\n",
+        );
+        assert_eq!(got.report.totals.passed, 5);
+        assert_eq!(got.report.totals.ignored["free::x"], "why");
+        assert!(got.report.problems.is_empty());
+    }
+
+    #[test]
+    fn a_program_that_was_killed_is_a_problem() {
+        let got = progress("@@ mmap\nrunning 3 tests\ntest a ... ok\nKilled\n@@ exit 137\n");
+        assert_eq!(
+            got.report.problems,
+            ["mmap ended with status 137 before its result"]
+        );
+    }
+
+    #[test]
+    fn fewer_tests_than_committed_fail() {
+        let expected = parse("minimum = 7\n").unwrap();
+        let mut totals = Totals {
+            passed: 6,
+            ..Totals::default()
+        };
+        assert_eq!(shortfalls(&expected, &totals).len(), 1);
+        totals.passed = 7;
+        assert!(shortfalls(&expected, &totals).is_empty());
+    }
+
+    #[test]
+    fn only_listed_skips_are_allowed_and_each_listed_one_must_be() {
+        let expected = parse("minimum = 0\n[skips]\n\"mmap::a\" = \"why\"\n").unwrap();
+        let skipped = |name: &str| Totals {
+            ignored: BTreeMap::from([(name.to_owned(), String::new())]),
+            ..Totals::default()
+        };
+        assert!(shortfalls(&expected, &skipped("mmap::a")).is_empty());
+        assert_eq!(shortfalls(&expected, &skipped("mmap::b")).len(), 2);
+    }
+
+    #[test]
+    fn a_skip_needs_a_reason() {
+        assert!(parse("minimum = 0\n[skips]\n\"mmap::a\" = \"\"\n").is_err());
+    }
+}

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `cargo xtask test`: everything that must pass, cheapest first.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{bail, Context as _, Result};
+use clap::ValueEnum;
+
+use crate::context::Context;
+use crate::driver::{self, Checks};
+use crate::guest::MachineArgs;
+use crate::guest_tests::{self, Report, Suite};
+use crate::kernel::{self, Kernel, KernelArgs};
+use crate::libtest::Totals;
+use crate::process::{capture, on_path, run, run_logged};
+use crate::toolchain::cargo_install;
+use crate::ui::{elapsed, Step};
+use crate::{dt, lint};
+
+/// The release of cargo-deny that is built where none is installed.
+const CARGO_DENY: &str = "0.18.5";
+
+/// A guest that takes longer hangs.
+const GUEST_TIMEOUT_SECONDS: u64 = 900;
+
+/// Options of `cargo xtask test`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct TestArgs {
+    #[command(flatten)]
+    kernel: KernelArgs,
+    /// The long forms too: many more random cases, other numbers of processors, dependencies
+    #[arg(long)]
+    long: bool,
+    /// Only this stage; can be given several times
+    #[arg(long, value_name = "STAGE")]
+    only: Vec<Stage>,
+}
+
+/// Stages in the order in which they run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Stage {
+    Fmt,
+    Licences,
+    Layering,
+    Clippy,
+    Docs,
+    Deny,
+    Host,
+    HostRelease,
+    DeviceTrees,
+    Kernel,
+    Driver,
+    DriverClippy,
+    Guest,
+    BadDeviceTree,
+}
+
+/// How a stage went.
+struct Row {
+    stage: String,
+    took: Duration,
+    result: String,
+}
+
+/// Runs the stages; the exit status for the process.
+pub(crate) fn main(context: &Context, args: &TestArgs) -> Result<i32> {
+    let mut session = Session {
+        context,
+        args,
+        kernel: None,
+        driver_failed: false,
+        guest: None,
+    };
+    let mut rows = Vec::new();
+    let mut totals = Totals::default();
+    let mut problems = Vec::new();
+    for stage in Stage::value_variants() {
+        if !args.only.is_empty() && !args.only.contains(stage) {
+            continue;
+        }
+        let name = stage
+            .to_possible_value()
+            .map(|v| v.get_name().to_owned())
+            .unwrap_or_default();
+        let start = Instant::now();
+        let step = Step::start(format!("stage {name}"));
+        let report = session.run(*stage).unwrap_or_else(|error| Report {
+            totals: Totals::default(),
+            problems: vec![format!("{error:#}")],
+        });
+        step.done();
+        let failed = report.totals.failed > 0 || !report.problems.is_empty();
+        for problem in &report.problems {
+            eprintln!("{problem}");
+        }
+        let mut result = if failed { "FAILED" } else { "ok" }.to_owned();
+        if report.totals.results > 0 {
+            result = format!("{result}, {} passed", report.totals.passed);
+        }
+        if failed {
+            problems.push(name.clone());
+        }
+        // A stage that fails without a failed test must not leave a total of 0 failures.
+        totals.failed += u64::from(failed && report.totals.failed == 0);
+        totals.add(report.totals);
+        rows.push(Row {
+            stage: name,
+            took: start.elapsed(),
+            result,
+        });
+    }
+
+    println!();
+    for row in &rows {
+        println!("{:16} {:>14}  {}", row.stage, elapsed(row.took), row.result);
+    }
+    if !problems.is_empty() {
+        println!("\nfailed: {}", problems.join(", "));
+    }
+    println!("{} passed, {} failed", totals.passed, totals.failed);
+    Ok(i32::from(!problems.is_empty()))
+}
+
+/// What later stages need of earlier ones.
+struct Session<'a> {
+    context: &'a Context,
+    args: &'a TestArgs,
+    kernel: Option<Kernel>,
+    driver_failed: bool,
+    guest: Option<Totals>,
+}
+
+impl Session<'_> {
+    fn run(&mut self, stage: Stage) -> Result<Report> {
+        let context = self.context;
+        match stage {
+            Stage::Fmt => lint::fmt(context)?,
+            Stage::Licences => lint::licences(context)?,
+            Stage::Layering => lint::layering(context)?,
+            Stage::Clippy => lint::clippy(context)?,
+            Stage::Docs => lint::docs(context)?,
+            Stage::Deny => self.deny()?,
+            Stage::Host => return self.host(&[]),
+            Stage::HostRelease => return self.host(&["--release"]),
+            Stage::DeviceTrees => {
+                let source = kernel::source(&context.root, &context.cache, &self.args.kernel)?;
+                dt::check(context, &source)?;
+            }
+            Stage::Kernel => {
+                self.kernel()?;
+            }
+            Stage::Driver => {
+                self.driver_failed = true;
+                driver::build(context, self.kernel()?, Checks::Compiler)?;
+                self.driver_failed = false;
+            }
+            Stage::DriverClippy => {
+                driver::build(context, self.kernel()?, Checks::Clippy)?;
+            }
+            Stage::Guest => return self.guest(Suite::Normal),
+            Stage::BadDeviceTree => return self.guest(Suite::BadDeviceTree),
+        }
+        Ok(Report::default())
+    }
+
+    fn kernel(&mut self) -> Result<&Kernel> {
+        if self.kernel.is_none() {
+            self.kernel = Some(kernel::build(self.context, &self.args.kernel)?);
+        }
+        self.kernel.as_ref().context("there is no kernel")
+    }
+
+    /// Tests that run on this machine.
+    fn host(&self, profile: &[&str]) -> Result<Report> {
+        let mut cargo = self.context.cargo();
+        cargo.args([
+            "test",
+            "--workspace",
+            "--exclude",
+            "fpgamem-tests",
+            "--no-fail-fast",
+        ]);
+        cargo.args(profile);
+        if self.args.long {
+            cargo.env("PROPTEST_CASES", "20000");
+        }
+        let mut report = Report::default();
+        let log = self.context.target.join("host-tests.log");
+        let result = run_logged(&mut cargo, &log, |line| report.totals.line("host", line));
+        report
+            .problems
+            .extend(result.err().map(|error| format!("{error:#}")));
+        Ok(report)
+    }
+
+    /// Licences and sources of the dependencies, and known faults where the list can be had.
+    fn deny(&self) -> Result<()> {
+        let program = if on_path("cargo-deny") {
+            "cargo-deny".into()
+        } else if self.args.long {
+            let Context { cache, tools, .. } = self.context;
+            cargo_install(cache, &tools.cargo, "cargo-deny", CARGO_DENY)?.join("bin/cargo-deny")
+        } else {
+            crate::ui::note("cargo-deny is not installed: left to `cargo xtask test --long`");
+            return Ok(());
+        };
+        let deny = |what: &[&str]| {
+            let mut command = std::process::Command::new(&program);
+            command
+                .current_dir(&self.context.root)
+                .args(["check", "--hide-inclusion-graph"]);
+            command.args(what);
+            command
+        };
+        run(&mut deny(&["licenses", "bans", "sources"]))?;
+        if let Err(error) = capture(&mut deny(&["advisories"])) {
+            let text = format!("{error:#}");
+            if !text.contains("failed to fetch advisory database") {
+                bail!("{text}");
+            }
+            crate::ui::note("the list of known faults could not be fetched: not checked");
+        }
+        Ok(())
+    }
+
+    fn guest(&mut self, suite: Suite) -> Result<Report> {
+        if self.driver_failed {
+            bail!("not run, because there is no driver");
+        }
+        let processors: &[u32] = if self.args.long && suite == Suite::Normal {
+            &[2, 1, 4]
+        } else {
+            &[2]
+        };
+        let context = self.context;
+        let mut sum = Report::default();
+        for (round, &smp) in processors.iter().enumerate() {
+            let machine = MachineArgs::for_tests(smp, GUEST_TIMEOUT_SECONDS);
+            let report = guest_tests::run(context, self.kernel()?, suite, machine)?;
+            if round == 0 {
+                self.guest
+                    .get_or_insert_default()
+                    .add(report.totals.clone());
+            }
+            sum.totals.add(report.totals);
+            sum.problems.extend(report.problems);
+        }
+        // Only both suites together can be compared with what is committed.
+        if suite == Suite::BadDeviceTree {
+            if let Some(all) = self.guest.take().filter(|_| self.args.only.is_empty()) {
+                sum.problems
+                    .extend(guest_tests::compare(&context.root, &all)?);
+            }
+        }
+        Ok(sum)
+    }
+}
