@@ -96,12 +96,12 @@ fn verify(name: &str, buffer: &[u8], contents: &[u8]) -> bool {
     let different = buffer.iter().zip(contents).filter(|(a, b)| a != b).count();
     if different == 0 {
         println!(
-            "verified  {name} equals the file in all {} bytes",
+            "verified  the {name} equals the file in all {} bytes",
             contents.len()
         );
     } else {
         println!(
-            "MISMATCH  {name} differs from the file in {different} of {} bytes",
+            "MISMATCH  the {name} differs from the file in {different} of {} bytes",
             contents.len()
         );
     }
