@@ -10,9 +10,12 @@ use fpgamem_tests::abi::{Alloc, Range, SYNC_FLUSH};
 use fpgamem_tests::debugfs::blocks_used;
 use fpgamem_tests::driver::{self, Unbound};
 use fpgamem_tests::{
-    block_map, debugfs, in_child, request, Balance, Child, Errno, MapFlags, Mapping, Node, PAGE,
-    READ_WRITE,
+    block_map, debugfs, in_child, node, request, Balance, Child, Errno, Exit, MapFlags, Mapping,
+    Node, PAGE, READ_WRITE,
 };
+use nix::sys::signal::Signal;
+use std::fs::File;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileTypeExt;
 
 /// A file with a handle and a mapping of it, from before the device was unbound.
@@ -54,7 +57,7 @@ fn the_node_disappears_and_comes_back() {
     assert!(!driver::node_exists());
     assert!(!debugfs::directory().exists());
     device.bind();
-    let metadata = std::fs::metadata(fpgamem_tests::node::PATH).unwrap();
+    let metadata = std::fs::metadata(node::PATH).unwrap();
     assert!(metadata.file_type().is_char_device());
     assert!(debugfs::directory().exists());
 }
@@ -388,5 +391,41 @@ fn the_device_can_be_unbound_while_its_memory_is_written() {
         child.succeed();
     }
     device.bind();
+    balance.expect_held(0);
+}
+
+#[test]
+fn the_device_can_be_unbound_while_others_open_and_allocate() {
+    let balance = Balance::new();
+    let users: Vec<_> = (0..3)
+        .map(|_| {
+            let mut child = Child::start(|link| {
+                link.send(0);
+                loop {
+                    // The node may be gone, or go at any time.
+                    let file = File::options().read(true).write(true).open(node::PATH);
+                    let Ok(file) = file else { continue };
+                    let node = Node::from(OwnedFd::from(file));
+                    match node.map(PAGE) {
+                        Ok(mapping) => mapping.check_zero(0..PAGE),
+                        Err(error) => assert_eq!(error, Errno::ENODEV),
+                    }
+                    match node.alloc(request(PAGE)) {
+                        Ok(buffer) => drop(node.map_buffer(&buffer)),
+                        Err(error) => assert_eq!(error, Errno::ENODEV),
+                    }
+                }
+            });
+            child.link.receive();
+            child
+        })
+        .collect();
+    for _ in 0..30 {
+        Unbound::new().bind();
+        std::thread::sleep(std::time::Duration::from_millis(3));
+    }
+    for user in users {
+        assert_eq!(user.kill(), Exit::Signal(Signal::SIGKILL));
+    }
     balance.expect_held(0);
 }
