@@ -10,12 +10,8 @@ use fpgamem_tests::abi::{Alloc, Range, SYNC_FLUSH};
 use fpgamem_tests::debugfs::blocks_used;
 use fpgamem_tests::driver::{self, Unbound};
 use fpgamem_tests::{
-    block_map, debugfs, in_child, node, request, Balance, Child, Errno, Exit, MapFlags, Mapping,
-    Node, PAGE, READ_WRITE,
+    block_map, debugfs, in_child, node, request, Balance, Child, Errno, Mapping, Node, PAGE,
 };
-use nix::sys::signal::Signal;
-use std::fs::File;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileTypeExt;
 
 /// A file with a handle and a mapping of it, from before the device was unbound.
@@ -361,71 +357,5 @@ fn the_holder_may_end_while_the_device_is_unbound() {
     let device = Unbound::new();
     child.kill();
     device.bind();
-    balance.expect_held(0);
-}
-
-#[test]
-fn the_device_can_be_unbound_while_its_memory_is_written() {
-    let balance = Balance::new();
-    let children: Vec<_> = (0..3)
-        .map(|seed| {
-            let mut child = Child::start(|link| {
-                let node = Node::open();
-                let flags = MapFlags::MAP_SHARED;
-                let mapping = node.map_with(1 << 20, READ_WRITE, flags, 0).unwrap();
-                link.send(0);
-                // Until the device is gone, and then once more.
-                while node.info().is_ok() {
-                    mapping.fill(seed);
-                    mapping.check(seed);
-                }
-                mapping.fill(seed);
-                mapping.check(seed);
-            });
-            child.link.receive();
-            child
-        })
-        .collect();
-    let device = Unbound::new();
-    for child in children {
-        child.succeed();
-    }
-    device.bind();
-    balance.expect_held(0);
-}
-
-#[test]
-fn the_device_can_be_unbound_while_others_open_and_allocate() {
-    let balance = Balance::new();
-    let users: Vec<_> = (0..3)
-        .map(|_| {
-            let mut child = Child::start(|link| {
-                link.send(0);
-                loop {
-                    // The node may be gone, or go at any time.
-                    let file = File::options().read(true).write(true).open(node::PATH);
-                    let Ok(file) = file else { continue };
-                    let node = Node::from(OwnedFd::from(file));
-                    match node.map(PAGE) {
-                        Ok(mapping) => mapping.check_zero(0..PAGE),
-                        Err(error) => assert_eq!(error, Errno::ENODEV),
-                    }
-                    match node.alloc(request(PAGE)) {
-                        Ok(buffer) => drop(node.map_buffer(&buffer)),
-                        Err(error) => assert_eq!(error, Errno::ENODEV),
-                    }
-                }
-            });
-            child.link.receive();
-            child
-        })
-        .collect();
-    for _ in 0..30 {
-        Unbound::new().bind();
-        std::thread::sleep(std::time::Duration::from_millis(3));
-    }
-    for user in users {
-        assert_eq!(user.kill(), Exit::Signal(Signal::SIGKILL));
-    }
     balance.expect_held(0);
 }
