@@ -28,8 +28,8 @@ impl Buffer {
     ///
     /// The buffer comes back with the error, unchanged:
     ///
-    /// * [`Error::Forked`]: the buffer belongs to the parent process.
-    /// * [`Error::Unbound`]: the device has been unbound from its driver.
+    /// * [`Error::Forked`](crate::Error::Forked): the buffer belongs to the parent process.
+    /// * [`Error::Unbound`](crate::Error::Unbound): the device has been unbound from its driver.
     pub fn into_device(self, direction: Direction) -> Result<DeviceBuffer, HandOverError<Self>> {
         match self.inner.maintain(direction.before_device(), ..) {
             Ok(()) => Ok(self.handed_over(direction)),
@@ -61,8 +61,8 @@ impl DeviceBuffer {
     ///
     /// The buffer comes back with the error, still owned by the device:
     ///
-    /// * [`Error::Forked`]: the buffer belongs to the parent process.
-    /// * [`Error::Unbound`]: the device has been unbound from its driver.
+    /// * [`Error::Forked`](crate::Error::Forked): the buffer belongs to the parent process.
+    /// * [`Error::Unbound`](crate::Error::Unbound): the device has been unbound from its driver.
     pub unsafe fn into_cpu(self) -> Result<Buffer, HandOverError<Self>> {
         let done = match self.direction.after_device() {
             Some(op) => self.inner.maintain(op, ..),
@@ -91,7 +91,7 @@ impl Device {
     /// # Errors
     ///
     /// As [`Buffer::into_device`]. All buffers come back with the error, none is handed over. A buffer
-    /// of another pool makes it [`Error::Ioctl`].
+    /// of another pool makes it [`Error::Ioctl`](crate::Error::Ioctl).
     pub fn hand_over_all(
         &self,
         buffers: Vec<Buffer>,
@@ -121,7 +121,7 @@ impl Device {
     /// # Errors
     ///
     /// As [`DeviceBuffer::into_cpu`]. All buffers come back with the error, still owned by the device.
-    /// A buffer of another pool makes it [`Error::Ioctl`].
+    /// A buffer of another pool makes it [`Error::Ioctl`](crate::Error::Ioctl).
     pub unsafe fn take_back_all(
         &self,
         buffers: Vec<DeviceBuffer>,

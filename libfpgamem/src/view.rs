@@ -220,6 +220,7 @@ mod tests {
     use super::*;
 
     /// 64 bytes, aligned to 8, and views of them.
+    #[derive(Clone)]
     struct Memory([u64; 8]);
 
     impl Memory {
@@ -257,6 +258,7 @@ mod tests {
 
     #[test]
     fn writes_every_range_and_nothing_beside_it() {
+        let counting = Memory::counting();
         for start in 0..64_usize {
             for end in start..=64 {
                 let mut memory = Memory::counting();

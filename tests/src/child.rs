@@ -3,11 +3,12 @@
 //! Child processes that run a closure and talk to the test by two pipes.
 
 use nix::errno::Errno;
+use nix::fcntl::{fcntl, FcntlArg, OFlag};
 use nix::sys::signal::{self, Signal};
 use nix::sys::socket::{recvmsg, sendmsg, ControlMessage, ControlMessageOwned, MsgFlags};
 use nix::sys::wait::{waitpid, WaitStatus};
 use nix::unistd::{fork, ForkResult, Pid};
-use std::io::{IoSlice, IoSliceMut, PipeReader, PipeWriter, Read, Write};
+use std::io::{ErrorKind, IoSlice, IoSliceMut, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
@@ -70,21 +71,26 @@ impl Link {
     /// The next number, or nothing once the other end is closed.
     fn next(&mut self) -> Option<u64> {
         let mut tag = [0];
-        if self.input.read(&mut tag).expect("pipes are readable") == 0 {
-            return None;
-        }
-        if tag[0] == PANIC {
-            let mut text = String::new();
-            self.input
-                .read_to_string(&mut text)
-                .expect("a panic is text");
-            panic!("in the child: {text}");
+        match self.input.read(&mut tag) {
+            Ok(0) => return None,
+            Ok(_) => {}
+            // Only after the child's end, in wait().
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return None,
+            Err(error) => panic!("pipes are readable: {error}"),
         }
         let mut number = [0; 8];
         self.input
             .read_exact(&mut number)
             .expect("messages are whole");
-        Some(u64::from_ne_bytes(number))
+        let number = u64::from_ne_bytes(number);
+        if tag[0] == PANIC {
+            let mut text = vec![0; number.try_into().expect("a text fits")];
+            self.input
+                .read_exact(&mut text)
+                .expect("messages are whole");
+            panic!("in the child: {}", String::from_utf8_lossy(&text));
+        }
+        Some(number)
     }
 
     /// Waits until the other end is closed, by its owner, its owner's exec or its owner's end.
@@ -135,8 +141,11 @@ impl Child {
     ///
     /// With the text of the child's panic, if it had one.
     pub fn wait(mut self) -> Exit {
+        let exit = self.reap();
+        // A process that the child has started may keep the pipe open.
+        fcntl(&self.link.input, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).expect("the pipe is open");
         while self.link.next().is_some() {}
-        self.reap()
+        exit
     }
 
     /// Sends SIGKILL and waits for the end.
@@ -188,8 +197,10 @@ pub fn exit_now(status: i32) -> ! {
 fn report_panics(link: &Link) {
     let output = link.output.try_clone().expect("a descriptor is free");
     std::panic::set_hook(Box::new(move |info| {
+        let text = info.to_string().into_bytes();
         let mut message = vec![PANIC];
-        message.extend(info.to_string().into_bytes());
+        message.extend((text.len() as u64).to_ne_bytes());
+        message.extend(text);
         // Without a reader there is nobody to tell; the status tells the rest.
         drop((&output).write_all(&message));
         exit_now(101);

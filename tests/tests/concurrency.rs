@@ -54,7 +54,7 @@ fn churn(node: &Node, seed: u64, rounds: u64) {
 fn processes_do_not_disturb_each_other() {
     let _balance = Balance::new();
     let children: Vec<_> = (1..=4)
-        .map(|seed| Child::start(move |_| churn(&Node::open(), seed, 400)))
+        .map(|seed| Child::start(move |_| churn(&Node::open(), seed, 200)))
         .collect();
     children.into_iter().for_each(Child::succeed);
 }
@@ -64,7 +64,7 @@ fn processes_that_share_a_file_do_not_disturb_each_other() {
     let _balance = Balance::new();
     let node = Node::open();
     let children: Vec<_> = (1..=4)
-        .map(|seed| Child::start(|_| churn(&node, seed, 400)))
+        .map(|seed| Child::start(|_| churn(&node, seed, 200)))
         .collect();
     children.into_iter().for_each(Child::succeed);
 }
@@ -76,7 +76,7 @@ fn threads_do_not_disturb_each_other() {
     std::thread::scope(|scope| {
         for seed in 1..=4 {
             let node = &node;
-            scope.spawn(move || churn(node, seed, 400));
+            scope.spawn(move || churn(node, seed, 200));
         }
     });
 }

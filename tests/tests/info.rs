@@ -135,12 +135,16 @@ fn a_block_at_the_start_costs_larger_alignments_more() {
 fn what_is_offered_can_be_had_and_not_a_block_more() {
     let _balance = Balance::of_an_empty_pool();
     let node = Node::open();
-    // Used blocks at odd places, so that the alignments differ.
-    let block = node.info().unwrap().block_bytes;
+    // Used blocks at odd places, so that the alignments differ; a large one keeps the rest, which
+    // is cleared at each allocation, small.
+    let info = node.info().unwrap();
+    let block = info.block_bytes;
+    node.alloc(request(info.region_bytes / 8 * 7 + block))
+        .unwrap();
     for (align, len) in [
         (1 << 20, 3 * block),
         (64 << 20, 5 * block),
-        (256 << 20, 9 << 20),
+        (2 << 20, 9 << 20),
     ] {
         node.alloc(Alloc {
             align,

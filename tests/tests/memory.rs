@@ -7,7 +7,9 @@
 #![forbid(unsafe_code)]
 
 use fpgamem_tests::abi::{self, Alloc};
-use fpgamem_tests::{request, Balance, Errno, Mapping, MmapAdvise, Node, PAGE};
+use fpgamem_tests::{
+    request, Balance, Errno, MapFlags, Mapping, MmapAdvise, Node, ProtFlags, PAGE, READ_WRITE,
+};
 use nix::sys::resource::{getrusage, UsageWho};
 use std::io::{Read, Write};
 
@@ -38,7 +40,7 @@ fn write_each_page(mapping: &Mapping) {
 
 /// Runs the accesses once on other memory, so that only the mapping's own faults are counted later.
 fn warm_up() {
-    let memory = Mapping::anonymous(16 * PAGE, fpgamem_tests::READ_WRITE);
+    let memory = Mapping::anonymous(16 * PAGE, READ_WRITE);
     write_each_page(&memory);
     read_each_page(&memory);
 }
@@ -82,6 +84,27 @@ fn writing_write_combine_memory_takes_no_page_fault() {
         })
         .unwrap();
     let mapping = node.map_buffer(&buffer).unwrap();
+    warm_up();
+    assert_eq!(faults_in(|| write_each_page(&mapping)), 0);
+}
+
+#[test]
+fn writing_a_mapping_that_was_read_only_before_takes_no_page_fault() {
+    let _balance = Balance::new();
+    let flags = MapFlags::MAP_SHARED;
+    let mapping = Node::open()
+        .map_with(1 << 20, ProtFlags::PROT_READ, flags, 0)
+        .unwrap();
+    mapping.protect(0..1 << 20, READ_WRITE).unwrap();
+    warm_up();
+    assert_eq!(faults_in(|| write_each_page(&mapping)), 0);
+}
+
+#[test]
+fn writing_a_moved_mapping_takes_no_page_fault() {
+    let _balance = Balance::new();
+    let mut mapping = Node::open().map(1 << 20).unwrap();
+    mapping.relocate().unwrap();
     warm_up();
     assert_eq!(faults_in(|| write_each_page(&mapping)), 0);
 }

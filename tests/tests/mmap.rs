@@ -219,6 +219,41 @@ fn a_refused_fixed_mapping_leaves_no_block_behind() {
 }
 
 #[test]
+fn populating_a_mapping_is_harmless() {
+    let _balance = Balance::new();
+    let flags = SHARED | MapFlags::MAP_POPULATE;
+    let mapping = Node::open()
+        .map_with(1 << 20, READ_WRITE, flags, 0)
+        .unwrap();
+    mapping.check_zero(0..1 << 20);
+}
+
+#[test]
+fn a_process_that_may_have_no_more_mappings_loses_no_block() {
+    const LIMIT: &str = "/proc/sys/vm/max_map_count";
+    let balance = Balance::new();
+    let before = std::fs::read_to_string(LIMIT).unwrap();
+    in_child(|| {
+        let node = Node::open();
+        let block = node.info().unwrap().block_bytes;
+        std::fs::write(LIMIT, "100").unwrap();
+        let mut mappings = Vec::with_capacity(200);
+        let error = loop {
+            match node.map(2 * block) {
+                Ok(mapping) => mappings.push(mapping),
+                Err(error) => break error,
+            }
+        };
+        // mprotect of a part needs one more mapping, too.
+        let part = mappings[0].protect(0..block, ProtFlags::PROT_READ);
+        std::fs::write(LIMIT, &before).unwrap();
+        assert_eq!((error, part), (Errno::ENOMEM, Err(Errno::ENOMEM)));
+        balance.expect_held(2 * mappings.len() as u64);
+        mappings[0].check_zero(0..2 * block);
+    });
+}
+
+#[test]
 fn a_forked_child_may_map_through_the_inherited_file() {
     let balance = Balance::new();
     let node = Node::open();

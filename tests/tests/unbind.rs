@@ -10,8 +10,7 @@ use fpgamem_tests::abi::{Alloc, Range, SYNC_FLUSH};
 use fpgamem_tests::debugfs::blocks_used;
 use fpgamem_tests::driver::{self, Unbound};
 use fpgamem_tests::{
-    block_map, debugfs, in_child, request, Balance, Child, Errno, MapFlags, Mapping, Node, PAGE,
-    READ_WRITE,
+    block_map, debugfs, in_child, node, request, Balance, Child, Errno, Mapping, Node, PAGE,
 };
 use std::os::unix::fs::FileTypeExt;
 
@@ -54,7 +53,7 @@ fn the_node_disappears_and_comes_back() {
     assert!(!driver::node_exists());
     assert!(!debugfs::directory().exists());
     device.bind();
-    let metadata = std::fs::metadata(fpgamem_tests::node::PATH).unwrap();
+    let metadata = std::fs::metadata(node::PATH).unwrap();
     assert!(metadata.file_type().is_char_device());
     assert!(debugfs::directory().exists());
 }
@@ -357,36 +356,6 @@ fn the_holder_may_end_while_the_device_is_unbound() {
     balance.expect_held(2);
     let device = Unbound::new();
     child.kill();
-    device.bind();
-    balance.expect_held(0);
-}
-
-#[test]
-fn the_device_can_be_unbound_while_its_memory_is_written() {
-    let balance = Balance::new();
-    let children: Vec<_> = (0..3)
-        .map(|seed| {
-            let mut child = Child::start(|link| {
-                let node = Node::open();
-                let flags = MapFlags::MAP_SHARED;
-                let mapping = node.map_with(1 << 20, READ_WRITE, flags, 0).unwrap();
-                link.send(0);
-                // Until the device is gone, and then once more.
-                while node.info().is_ok() {
-                    mapping.fill(seed);
-                    mapping.check(seed);
-                }
-                mapping.fill(seed);
-                mapping.check(seed);
-            });
-            child.link.receive();
-            child
-        })
-        .collect();
-    let device = Unbound::new();
-    for child in children {
-        child.succeed();
-    }
     device.bind();
     balance.expect_held(0);
 }

@@ -45,7 +45,7 @@ pub(crate) struct MachineArgs {
     /// Processors
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=4))]
     pub(crate) smp: u32,
-    /// One processor whose clock counts instructions: 1 ns each
+    /// One processor whose clock counts instructions: 1 ns each. The command has no input
     #[arg(long)]
     pub(crate) icount: bool,
     /// End a run that takes longer
@@ -136,6 +136,12 @@ pub(crate) fn run(
     let command = dir.join("command");
     fs::write(&command, format!("exec {}\n", quoted(&job.command)))?;
     files.add(&command, "/etc/fpgamem-command")?;
+    // Input comes when the host sees fit, so that counted instructions would never repeat.
+    let input = matches!(program, Program::Foreground) && !job.machine.icount;
+    if !input {
+        fs::write(dir.join("no-input"), "")?;
+        files.add(&dir.join("no-input"), "/etc/fpgamem-no-input")?;
+    }
     for (name, text) in [
         (
             "passwd",
@@ -167,6 +173,7 @@ pub(crate) fn run(
         console: dir.join("console.log"),
         smp: job.machine.smp,
         icount: job.machine.icount,
+        input,
     };
     let timeout = Duration::from_secs(job.machine.timeout);
     let ended = qemu::run(&machine, program, timeout)?;

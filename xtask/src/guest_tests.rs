@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 
@@ -39,22 +40,36 @@ pub(crate) struct Report {
 }
 
 /// What the output of `run-tests` has said so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Progress {
     program: String,
+    start: Instant,
     current: Totals,
     report: Report,
     log: String,
 }
 
 impl Progress {
+    fn new() -> Self {
+        Self {
+            program: "none".to_owned(),
+            start: Instant::now(),
+            current: Totals::default(),
+            report: Report::default(),
+            log: String::new(),
+        }
+    }
+
     fn line(&mut self, line: &str) {
         self.log.push_str(line);
         self.log.push('\n');
         match line.strip_prefix("@@ ") {
             None => self.current.line(&self.program, line),
             Some(rest) => match rest.strip_prefix("exit ") {
-                None => rest.clone_into(&mut self.program),
+                None => {
+                    rest.clone_into(&mut self.program);
+                    self.start = Instant::now();
+                }
                 Some(status) => self.end_of_program(status),
             },
         }
@@ -63,8 +78,11 @@ impl Progress {
     fn end_of_program(&mut self, status: &str) {
         let totals = std::mem::take(&mut self.current);
         ui::note(format!(
-            "{}: {} passed, {} failed",
-            self.program, totals.passed, totals.failed
+            "{}: {} passed, {} failed, {}",
+            self.program,
+            totals.passed,
+            totals.failed,
+            ui::elapsed(self.start.elapsed())
         ));
         if status != "0" && totals.failed == 0 {
             let why = format!(
@@ -85,7 +103,7 @@ pub(crate) fn run(
     mut machine: MachineArgs,
 ) -> Result<Report> {
     let wanted = |name: &str| (name == BAD_DEVICE_TREE) == (suite == Suite::BadDeviceTree);
-    let mut files = guest::base_files(context, kernel, &[])?;
+    let mut files = guest::base_files(context, kernel, &programs::examples(context)?)?;
     files.add(
         &context.root.join("xtask/guest/run-tests"),
         "/usr/local/bin/run-tests",
@@ -104,7 +122,7 @@ pub(crate) fn run(
         machine.dts = Some(context.root.join("dts/test-bad-nodes.dts"));
     }
 
-    let progress = Arc::new(Mutex::new(Progress::default()));
+    let progress = Arc::new(Mutex::new(Progress::new()));
     let shared = Arc::clone(&progress);
     let on_line = move |line: &str| {
         if let Ok(mut progress) = shared.lock() {
@@ -122,11 +140,10 @@ pub(crate) fn run(
         &job,
         qemu::Program::Lines(Box::new(on_line)),
     )?;
-    let progress = std::mem::take(
-        &mut *progress
-            .lock()
-            .map_err(|_| anyhow::anyhow!("reading the output panicked"))?,
-    );
+    let mut progress = progress
+        .lock()
+        .map_err(|_| anyhow::anyhow!("reading the tests' output panicked"))?;
+    let progress = std::mem::replace(&mut *progress, Progress::new());
     let mut report = progress.report;
     match outcome {
         Err(why) => {
@@ -213,7 +230,7 @@ mod tests {
     use super::*;
 
     fn progress(output: &str) -> Progress {
-        let mut progress = Progress::default();
+        let mut progress = Progress::new();
         output.lines().for_each(|line| progress.line(line));
         progress
     }

@@ -5,12 +5,14 @@
 #![forbid(unsafe_code)]
 
 mod apt;
+mod bench;
 mod board;
 mod cache;
 mod config;
 mod console;
 mod context;
 mod debian_rust;
+mod demo;
 mod driver;
 mod dt;
 mod files;
@@ -57,8 +59,12 @@ enum Command {
     Driver(KernelArgs),
     /// Boot the emulated board, run COMMAND in it and exit with its status
     Guest(guest::GuestArgs),
+    /// Build all, boot the board, and show buffers handed to a bus master and back
+    Demo(KernelArgs),
     /// Run everything that must pass
     Test(test::TestArgs),
+    /// Measure in guest instructions
+    Bench(bench::BenchArgs),
 }
 
 fn main() -> ExitCode {
@@ -89,6 +95,8 @@ fn run(command: &Command) -> Result<i32> {
             println!("{}", module.display());
         }
         Command::Guest(args) => return guest::main(&context, args),
+        Command::Demo(args) => return demo::main(&context, args),
+        Command::Bench(args) => return bench::main(&context, args),
         Command::Test(args) => return test::main(&context, args),
     }
     Ok(0)

@@ -32,13 +32,15 @@ pub(crate) struct Machine {
     pub(crate) console: PathBuf,
     pub(crate) smp: u32,
     pub(crate) icount: bool,
+    /// Whether the program in the guest gets xtask's input.
+    pub(crate) input: bool,
 }
 
-/// What becomes of the second UART, the input and output of the program in the guest.
+/// What becomes of the output of the program in the guest, on the second UART.
 pub(crate) enum Program {
-    /// They are xtask's own.
+    /// The output is xtask's own.
     Foreground,
-    /// There is no input, and each line of the output is handed over.
+    /// Each line of the output is handed over.
     Lines(Box<dyn FnMut(&str) + Send>),
 }
 
@@ -58,9 +60,14 @@ pub(crate) fn run(machine: &Machine, program: Program, timeout: Duration) -> Res
     let output = child.stdout.take().context("QEMU has no output")?;
     let input = child.stdin.take().context("QEMU has no input")?;
     let (ready, wait) = mpsc::channel();
-    let interactive = matches!(program, Program::Foreground);
-    // Not joined: it may be waiting for a person at the keyboard.
-    thread::spawn(move || pass_input(input, interactive, &wait));
+    // QEMU takes a closed input for the end of the line, so it stays open where nothing is sent.
+    let _open = if machine.input {
+        // Not joined: it may be waiting for a person at the keyboard.
+        thread::spawn(move || pass_input(input, &wait));
+        None
+    } else {
+        Some(input)
+    };
     let output = thread::spawn(move || match program {
         Program::Foreground => pass_output(output),
         Program::Lines(on_line) => split_output(output, on_line),
@@ -166,17 +173,13 @@ fn split_output(
 }
 
 /// Sends the input once the guest's terminal is set up, and keeps the pipe open to the end.
-fn pass_input(mut to: ChildStdin, interactive: bool, ready: &mpsc::Receiver<()>) {
+fn pass_input(mut to: ChildStdin, ready: &mpsc::Receiver<()>) {
     if ready.recv().is_err() {
         return;
     }
     let mut chunk = [0; serial::PIECE_BYTES];
     loop {
-        let count = if interactive {
-            std::io::stdin().lock().read(&mut chunk).unwrap_or(0)
-        } else {
-            0
-        };
+        let count = std::io::stdin().lock().read(&mut chunk).unwrap_or(0);
         let piece = (count > 0).then_some(&chunk[..count]);
         // An error means that QEMU has ended, of which the main thread takes note.
         if to
@@ -188,7 +191,7 @@ fn pass_input(mut to: ChildStdin, interactive: bool, ready: &mpsc::Receiver<()>)
             break;
         }
     }
-    // QEMU takes a closed input for the end of the line, so wait until it ends itself.
+    // As above, the line stays open until QEMU ends.
     while ready.recv().is_ok() {}
 }
 

@@ -16,7 +16,7 @@ use crate::libtest::Totals;
 use crate::process::{capture, on_path, run, run_logged};
 use crate::toolchain::cargo_install;
 use crate::ui::{elapsed, Step};
-use crate::{dt, lint};
+use crate::{demo, dt, lint};
 
 /// The release of cargo-deny that is built where none is installed.
 const CARGO_DENY: &str = "0.18.5";
@@ -52,6 +52,7 @@ enum Stage {
     Kernel,
     Driver,
     DriverClippy,
+    Examples,
     Guest,
     BadDeviceTree,
 }
@@ -158,6 +159,10 @@ impl Session<'_> {
             Stage::DriverClippy => {
                 driver::build(context, self.kernel()?, Checks::Clippy)?;
             }
+            Stage::Examples => {
+                self.needs_driver()?;
+                demo::check(context, self.kernel()?)?;
+            }
             Stage::Guest => return self.guest(Suite::Normal),
             Stage::BadDeviceTree => return self.guest(Suite::BadDeviceTree),
         }
@@ -224,10 +229,15 @@ impl Session<'_> {
         Ok(())
     }
 
-    fn guest(&mut self, suite: Suite) -> Result<Report> {
+    fn needs_driver(&self) -> Result<()> {
         if self.driver_failed {
             bail!("not run, because there is no driver");
         }
+        Ok(())
+    }
+
+    fn guest(&mut self, suite: Suite) -> Result<Report> {
+        self.needs_driver()?;
         let processors: &[u32] = if self.args.long && suite == Suite::Normal {
             &[2, 1, 4]
         } else {

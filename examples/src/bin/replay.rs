@@ -145,11 +145,11 @@ impl Report {
             );
         }
         text += &format!(
-            "checked by CPU   {} buffers, every one of {} bytes\n",
+            "checked by CPU   {} buffers, all {} bytes of them\n",
             s.checked_buffers, s.checked_bytes
         );
         text += &format!(
-            "copied by ZDMA   {} buffers, every one of {} bytes checked\n",
+            "copied by ZDMA   {} buffers, all {} bytes of the copies checked\n",
             s.zdma_buffers, s.zdma_bytes
         );
         text += &format!(
