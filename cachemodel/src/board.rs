@@ -8,11 +8,12 @@ use crate::instruction::CacheOperation;
 use crate::memory::Memory;
 use crate::model::{Access, Maintenance, Model};
 use crate::page::{LINE, PAGE};
+use crate::policy;
 use crate::process::{Anchors, KernelMemory, Layout, Process};
 use crate::report::{Kind, Place};
 use crate::symbols::{Code, Symbols};
 use crate::transfer;
-use crate::walk::{walk, Tables};
+use crate::walk::{uncached_by_process, walk, Tables};
 use crate::zdma::{self, Channel, NR_CHANNELS};
 use std::collections::HashMap;
 
@@ -161,6 +162,12 @@ impl<M: Memory> Board<M> {
             master: u32::try_from(channel + 1).unwrap_or(0),
             ..self.place(registers, access.pc)
         };
+        if self.model.policy().kind() == policy::Kind::Prefetch && zdma::may_start(register) {
+            let tables = self.cpu.tables(registers);
+            let region = self.model.region();
+            let ranges = uncached_by_process(&self.model.memory, &tables, region);
+            self.model.set_uncached(ranges);
+        }
         let channel = &mut self.channels[channel];
         for word in 0..access.len.div_ceil(4) {
             let half = u32::try_from(value >> (word * 32) & u128::from(u32::MAX)).unwrap_or(0);

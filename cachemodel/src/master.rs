@@ -151,7 +151,12 @@ impl<M: Memory> Model<M> {
         line.device = start;
 
         // The worst moments for a line to enter and to leave the cache.
-        if self.policy.kind() == Liberty::Prefetch {
+        let unwritten = line.unwritten;
+        if self.uncached.iter().any(|range| range.contains(&address)) {
+            if !unwritten {
+                page.drop_line(&mut self.memory, piece.line);
+            }
+        } else if self.policy.kind() == Liberty::Prefetch {
             self.prefetch(address);
         }
         let Some(page) = &mut self.pages[index] else {
@@ -159,7 +164,6 @@ impl<M: Memory> Model<M> {
         };
         page.device_mut(&piece.bytes).copy_from_slice(new);
         page.show(&mut self.memory, piece.line);
-        let unwritten = page.lines[piece.line].unwritten;
         if self.policy.kind() == Liberty::Evict && (unwritten || self.policy.coin()) {
             self.evict(address);
         }

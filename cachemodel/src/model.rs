@@ -48,6 +48,8 @@ pub struct Model<M> {
     pub memory: M,
     pub(crate) policy: Policy,
     recent: Vec<u64>,
+    /// Ranges that the running process reaches past the cache: not to be fetched in its sight.
+    pub(crate) uncached: Vec<Range<u64>>,
     /// Counts barriers.
     pub(crate) epoch: u32,
     pub(crate) places: Places,
@@ -77,6 +79,7 @@ impl<M: Memory> Model<M> {
             memory,
             policy,
             recent: Vec::new(),
+            uncached: Vec::new(),
             epoch: 1,
             places: Places::default(),
             reports: Reports::default(),
@@ -92,6 +95,17 @@ impl<M: Memory> Model<M> {
     /// The policy.
     pub fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    /// The region.
+    pub fn region(&self) -> &Range<u64> {
+        &self.region
+    }
+
+    /// Tells which physical ranges the running process reaches past the cache. The cache may hold
+    /// lines of them, fetched through the kernel's mapping, but the process does not see those.
+    pub fn set_uncached(&mut self, ranges: Vec<Range<u64>>) {
+        self.uncached = ranges;
     }
 
     /// The part of a range that is in the region.

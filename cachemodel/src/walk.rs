@@ -6,6 +6,7 @@
 //! addresses. There is no stage 2 on the emulated board.
 
 use crate::memory::Memory;
+use std::ops::Range;
 
 /// The registers that say where the tables are and how to read them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -152,6 +153,60 @@ pub fn walk(memory: &impl Memory, tables: &Tables, address: u64) -> Option<Trans
     None
 }
 
+/// The physical ranges in `region` that a process reaches past the cache: non-cacheable leaves of the
+/// tables of the lower half.
+pub fn uncached_by_process(
+    memory: &impl Memory,
+    tables: &Tables,
+    region: &Range<u64>,
+) -> Vec<Range<u64>> {
+    let mut found = Vec::new();
+    let half = tables.half(false);
+    if tables.enabled() && !half.disabled {
+        let stride = half.granule_shift - 3;
+        let levels = (half.address_bits - half.granule_shift).div_ceil(stride);
+        collect(
+            memory,
+            tables,
+            &half,
+            (half.root, 4 - levels),
+            region,
+            &mut found,
+        );
+    }
+    found
+}
+
+fn collect(
+    memory: &impl Memory,
+    tables: &Tables,
+    half: &Half,
+    (table, level): (u64, u32),
+    region: &Range<u64>,
+    found: &mut Vec<Range<u64>>,
+) {
+    let stride = half.granule_shift - 3;
+    let shift = half.granule_shift + stride * (3 - level);
+    let bits = stride.min(half.address_bits - shift);
+    for index in 0..1 << bits {
+        let entry = memory.read_u64(table + index * 8);
+        let is_table_or_page = entry & TABLE_OR_PAGE != 0;
+        if entry & VALID == 0 {
+            continue;
+        }
+        if level < 3 && is_table_or_page {
+            let next = entry & OUTPUT_ADDRESS & !((1 << half.granule_shift) - 1);
+            collect(memory, tables, half, (next, level + 1), region, found);
+            continue;
+        }
+        let start = entry & OUTPUT_ADDRESS & !((1 << shift) - 1);
+        let inside = region.start.max(start)..region.end.min(start + (1 << shift));
+        if !inside.is_empty() && attribute(tables.mair, entry) == Attribute::NonCacheable {
+            found.push(inside);
+        }
+    }
+}
+
 /// What the attribute index of an entry stands for.
 fn attribute(mair: u64, entry: u64) -> Attribute {
     let index = (entry >> 2) & 7;
@@ -257,6 +312,20 @@ mod tests {
         let mut memory = memory();
         memory.write_u64(0x1008, 0x2000 | TABLE | NO_USER_BELOW);
         assert!(!walk(&memory, &tables(), MAPPED).unwrap().user);
+    }
+
+    #[test]
+    fn uncached_mappings_of_a_region_are_collected() {
+        let mut memory = memory();
+        memory.write_u64(0x3020, 0x4567_9000 | PAGE | USER);
+        memory.write_u64(0x2020, 0x4080_0000 | BLOCK | NC_INDEX);
+        let find = |region| uncached_by_process(&memory, &tables(), &region);
+        let all = find(0x4000_0000..0x8000_0000);
+        assert_eq!(all, [0x4567_8000..0x4567_9000, 0x4080_0000..0x40a0_0000]);
+        assert_eq!(
+            find(0x4090_0000..0x4567_8000),
+            vec![0x4090_0000..0x40a0_0000]
+        );
     }
 
     #[test]

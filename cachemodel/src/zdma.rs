@@ -95,6 +95,11 @@ pub fn channel_at(address: u64) -> Option<(usize, u64)> {
     })
 }
 
+/// Whether a store to a register can start a transfer.
+pub fn may_start(register: u64) -> bool {
+    register == CTRL0 || register == CTRL2
+}
+
 /// The name of a channel.
 pub fn channel_name(channel: usize) -> String {
     let per_base = host(CHANNELS_PER_BASE);
@@ -183,7 +188,7 @@ impl Channel {
             return steps;
         };
         *register = value;
-        if offset != CTRL0 && offset != CTRL2 {
+        if !may_start(offset) {
             return steps;
         }
         let (control, enabled) = (self.register(CTRL0), self.register(CTRL2) & CTRL2_EN != 0);
