@@ -205,7 +205,8 @@ impl Session<'_> {
             "cargo-deny".into()
         } else if self.args.long {
             let Context { cache, tools, .. } = self.context;
-            cargo_install(cache, &tools.cargo, "cargo-deny", CARGO_DENY)?.join("bin/cargo-deny")
+            cargo_install(cache, &tools.cargo, "cargo-deny", CARGO_DENY, "dev")?
+                .join("bin/cargo-deny")
         } else {
             crate::ui::note("cargo-deny is not installed: left to `cargo xtask test --long`");
             return Ok(());

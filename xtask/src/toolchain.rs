@@ -143,20 +143,24 @@ fn bindgen(cache: &Cache, cargo: &Path) -> Result<PathBuf> {
             return Ok(PathBuf::from("bindgen"));
         }
     }
-    let entry = cargo_install(cache, cargo, "bindgen-cli", BINDGEN)?;
+    let entry = cargo_install(cache, cargo, "bindgen-cli", BINDGEN, "release")?;
     Ok(entry.join("bin/bindgen"))
 }
 
 /// Builds a program from the package registry into the cache and returns its root.
+///
+/// `profile` is `release` for what runs long and `dev` for what builds long.
 pub(crate) fn cargo_install(
     cache: &Cache,
     cargo: &Path,
     package: &str,
     version: &str,
+    profile: &str,
 ) -> Result<PathBuf> {
     let key = Key::default()
         .part("package", package)
-        .part("version", version);
+        .part("version", version)
+        .part("profile", profile);
     cache.entry("tools", &key, |dir| {
         let mut step = Step::start(format!("build {package} {version}"));
         let mut command = Command::new(cargo);
@@ -167,6 +171,8 @@ pub(crate) fn cargo_install(
                 package,
                 "--version",
                 version,
+                "--profile",
+                profile,
                 "--root",
             ])
             .arg(dir);
