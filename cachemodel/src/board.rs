@@ -11,7 +11,7 @@ use crate::page::{LINE, PAGE};
 use crate::policy;
 use crate::process::{Anchors, KernelMemory, Layout, Process};
 use crate::report::{Kind, Place};
-use crate::symbols::{Code, Symbols};
+use crate::symbols::{Code, Frame, Symbols};
 use crate::transfer;
 use crate::walk::{uncached_by_process, walk, Tables};
 use crate::zdma::{self, Channel, NR_CHANNELS};
@@ -34,9 +34,9 @@ pub struct MemoryAccess {
 #[derive(Clone, Debug, Default)]
 pub struct Frames {
     /// Where it showed.
-    pub at: Vec<String>,
+    pub at: Vec<Frame>,
     /// What led to it.
-    pub cause: Vec<String>,
+    pub cause: Vec<Frame>,
 }
 
 /// The board.
@@ -291,14 +291,17 @@ impl<M: Memory> Board<M> {
             let report = &self.model.reports.list()[index];
             let (at, cause) = (report.at, report.cause);
             let frames = Frames {
-                at: self.frames_at(registers, at.pc),
-                cause: cause.map_or_else(Vec::new, |c| self.frames_at(registers, c.pc)),
+                at: self.frames_at(registers, at),
+                cause: cause.map_or_else(Vec::new, |cause| self.frames_at(registers, cause)),
             };
             self.frames.push(frames);
         }
     }
 
-    fn frames_at(&mut self, registers: &impl Registers, pc: u64) -> Vec<String> {
+    fn frames_at(&mut self, registers: &impl Registers, place: Place) -> Vec<Frame> {
+        let pc = place.pc;
+        let process = self.process(place.process);
+        let name = process.map_or_else(String::new, |process| process.name.clone());
         let tables = self.cpu.tables(registers);
         let memory = &self.model.memory;
         let code = walk(memory, &tables, pc).map(|found| {
@@ -312,7 +315,7 @@ impl<M: Memory> Board<M> {
                 bytes,
             }
         });
-        self.symbols.frames(pc, code.as_ref())
+        self.symbols.frames(pc, code.as_ref(), &name)
     }
 
     /// Names of functions for each report.

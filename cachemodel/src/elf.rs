@@ -3,13 +3,13 @@
 //! One ELF file: where in memory its code lies, and the names of what is there.
 
 use crate::memory::host;
-use crate::symbols::Code;
+use crate::symbols::{Code, Frame};
 use addr2line::Context;
 use gimli::{Dwarf, EndianArcSlice, LittleEndian, SectionId};
 use object::{Object, ObjectKind, ObjectSection, ObjectSymbol, SectionKind, SymbolKind};
 use std::path::Path;
 use std::sync::Arc;
-use std::{fmt, fs};
+use std::{fmt, fs, io};
 
 const INSTRUCTION: usize = 4;
 const PAGE: u64 = 4096;
@@ -48,10 +48,9 @@ impl fmt::Debug for Elf {
 }
 
 impl Elf {
-    pub(crate) fn read(path: &Path) -> Result<Self, String> {
-        let place = path.display();
-        let bytes = fs::read(path).map_err(|error| format!("{place}: {error}"))?;
-        let file = object::File::parse(&*bytes).map_err(|error| format!("{place}: {error}"))?;
+    pub(crate) fn read(path: &Path) -> io::Result<Self> {
+        let bytes = fs::read(path)?;
+        let file = object::File::parse(&*bytes).map_err(io::Error::other)?;
         let texts = file
             .sections()
             .filter(|section| section.kind() == SectionKind::Text)
@@ -91,7 +90,7 @@ impl Elf {
     }
 
     /// The functions at `pc`, innermost first, if `code` is from this file.
-    pub(crate) fn frames(&mut self, pc: u64, code: &Code) -> Option<Vec<String>> {
+    pub(crate) fn frames(&mut self, pc: u64, code: &Code) -> Option<Vec<Frame>> {
         let is_module = self.is_module;
         let (section, address) = self.texts.iter_mut().find_map(|text| {
             let bias = text.find(code, is_module)?;
@@ -108,11 +107,15 @@ impl Elf {
         let after = self
             .functions
             .partition_point(|(_, start, _)| *start <= address);
-        let name = match self.functions[..after].iter().rev().find(of_section) {
-            Some((_, start, name)) => format!("{name}+{:#x} [{}]", address - start, self.name),
-            None => format!("{address:#x} [{}]", self.name),
+        let found = self.functions[..after].iter().rev().find(of_section);
+        let (start, function) = match found {
+            Some((_, start, name)) => (*start, name.clone()),
+            None => (0, "?".to_owned()),
         };
-        Some(vec![name])
+        Some(vec![Frame {
+            function,
+            location: format!("{} +{:#x}", self.name, address - start),
+        }])
     }
 }
 
@@ -128,19 +131,16 @@ fn lines(file: &object::File<'_>) -> Option<Lines> {
 }
 
 /// The functions at an address of the file with the place in their source.
-fn inlined(lines: &Lines, address: u64) -> Option<Vec<String>> {
+fn inlined(lines: &Lines, address: u64) -> Option<Vec<Frame>> {
     let mut frames = lines.find_frames(address).skip_all_loads().ok()?;
     let mut names = Vec::new();
     while let Ok(Some(frame)) = frames.next() {
         let function = frame.function.as_ref().and_then(|f| f.demangle().ok());
-        let function = function.as_deref().unwrap_or("?");
-        names.push(match frame.location {
-            Some(addr2line::Location {
-                file: Some(file),
-                line: Some(line),
-                ..
-            }) => format!("{function} ({file}:{line})"),
-            _ => function.to_owned(),
+        let location = frame.location.as_ref();
+        let line = location.and_then(|location| Some((location.file?, location.line?)));
+        names.push(Frame {
+            function: function.as_deref().unwrap_or("?").to_owned(),
+            location: line.map_or_else(|| "?".to_owned(), |(file, line)| format!("{file}:{line}")),
         });
     }
     (!names.is_empty()).then_some(names)
@@ -254,7 +254,10 @@ mod tests {
         let at = host(start - text.address) / INSTRUCTION * INSTRUCTION;
         let code = code(text, 0x10_0000, at);
         let frames = elf.frames(start + 0x10_0000, &code).unwrap();
-        assert!(frames[0].contains("this_test_program_names"), "{frames:?}");
-        assert!(frames[0].contains("elf.rs:"), "{frames:?}");
+        assert!(
+            frames[0].function.contains("this_test_program_names"),
+            "{frames:?}"
+        );
+        assert!(frames[0].location.contains("elf.rs:"), "{frames:?}");
     }
 }

@@ -5,7 +5,8 @@
 use crate::board::Board;
 use crate::counts::Counts;
 use crate::memory::Memory;
-use crate::report::Place;
+use crate::report::{Place, Report};
+use crate::symbols::Frame;
 use crate::zdma;
 use serde::Serialize;
 use std::fmt::Write;
@@ -52,7 +53,9 @@ pub struct PlaceOutput {
     pub pc: String,
     /// 0 for a program, 1 for the kernel.
     pub exception_level: u8,
-    /// The functions there, innermost first.
+    /// The function that the instruction is in, which others may have been inlined into.
+    pub function: Option<String>,
+    /// The functions there with their places in the source, innermost first.
     pub frames: Vec<String>,
     /// The process that ran.
     pub process: Option<ProcessOutput>,
@@ -61,7 +64,7 @@ pub struct PlaceOutput {
 }
 
 /// A process.
-#[derive(Debug, Serialize)]
+#[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct ProcessOutput {
     /// Its number.
     pub pid: u32,
@@ -72,22 +75,21 @@ pub struct ProcessOutput {
 impl Output {
     /// What the board has found so far.
     pub fn new<M: Memory>(board: &Board<M>) -> Self {
-        let reports = board.model.reports.list().iter();
-        let reports = reports.enumerate().map(|(index, report)| {
-            let frames = board.frames().get(index).cloned().unwrap_or_default();
-            ReportOutput {
-                kind: report.kind.name(),
-                summary: report.kind.summary(),
-                advice: report.kind.advice(),
-                count: report.count,
-                lines: report.lines.iter().map(range).collect(),
-                at: place(board, report.at, frames.at),
-                cause: report.cause.map(|cause| place(board, cause, frames.cause)),
+        let mut groups: Vec<Group> = Vec::new();
+        for (report, frames) in board.model.reports.list().iter().zip(board.frames()) {
+            let new = Group {
+                report: report.clone(),
+                at: place(board, report.at, &frames.at),
+                cause: report.cause.map(|cause| place(board, cause, &frames.cause)),
+            };
+            match groups.iter_mut().find(|group| group.takes(&new)) {
+                Some(group) => group.report.absorb(&new.report),
+                None => groups.push(new),
             }
-        });
+        }
         Self {
             policy: board.model.policy().to_string(),
-            reports: reports.collect(),
+            reports: groups.into_iter().map(Group::output).collect(),
             left_out: board.model.reports.left_out(),
             unexplained: board.model.first_wrong_line().map(hex),
             counts: board.model.counts,
@@ -108,6 +110,43 @@ impl Output {
             );
         }
         text
+    }
+}
+
+/// Reports that differ only in which instruction of a function they are about: one that copies memory
+/// has several loads and stores.
+struct Group {
+    report: Report,
+    at: PlaceOutput,
+    cause: Option<PlaceOutput>,
+}
+
+impl Group {
+    fn takes(&self, other: &Self) -> bool {
+        let same = |a: &PlaceOutput, b: &PlaceOutput| {
+            let same_function = a.function.is_some() && a.function == b.function;
+            a.process == b.process && a.device == b.device && (a.pc == b.pc || same_function)
+        };
+        let causes = match (&self.cause, &other.cause) {
+            (Some(a), Some(b)) => same(a, b),
+            (a, b) => a.is_none() && b.is_none(),
+        };
+        self.report.kind == other.report.kind && same(&self.at, &other.at) && causes
+    }
+
+    fn output(self) -> ReportOutput {
+        let Report {
+            kind, lines, count, ..
+        } = self.report;
+        ReportOutput {
+            kind: kind.name(),
+            summary: kind.summary(),
+            advice: kind.advice(),
+            count,
+            lines: lines.iter().map(range).collect(),
+            at: self.at,
+            cause: self.cause,
+        }
     }
 }
 
@@ -153,13 +192,14 @@ fn range(lines: &Range<u64>) -> [String; 2] {
     [hex(lines.start), hex(lines.end)]
 }
 
-fn place<M: Memory>(board: &Board<M>, place: Place, frames: Vec<String>) -> PlaceOutput {
+fn place<M: Memory>(board: &Board<M>, place: Place, frames: &[Frame]) -> PlaceOutput {
     let process = board.process(place.process);
     let channel = usize::try_from(place.master).unwrap_or(0).checked_sub(1);
     PlaceOutput {
         pc: hex(place.pc),
         exception_level: u8::from(place.pc >> 55 & 1 != 0),
-        frames,
+        function: frames.last().map(|frame| frame.function.clone()),
+        frames: frames.iter().map(Frame::to_string).collect(),
         process: process.map(|process| ProcessOutput {
             pid: process.pid,
             name: process.name.clone(),

@@ -108,8 +108,8 @@ fn install(info: &qemu::Info, arguments: &[String]) -> Result<(), String> {
         let read = symbols.add_system_map(map);
         read.map_err(|error| failed(map, error))?;
     }
-    for object in &config.symbols {
-        symbols.add_object(object)?;
+    for object in config.symbols {
+        symbols.add_object(object);
     }
     let model = Model::new(ddr, config.region, config.policy);
     let board = Mutex::new(Board::new(model, symbols));

@@ -155,6 +155,16 @@ pub struct Report {
     pub count: u64,
 }
 
+impl Report {
+    /// Takes in what another report of the same mistake says.
+    pub(crate) fn absorb(&mut self, other: &Self) {
+        self.count += other.count;
+        for lines in &other.lines {
+            insert(&mut self.lines, lines.clone());
+        }
+    }
+}
+
 /// Ranges of one report beyond which further lines are only counted.
 const MOST_RANGES: usize = 64;
 

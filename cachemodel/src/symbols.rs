@@ -6,8 +6,8 @@
 //! address is looked for in the ELF files at hand.
 
 use crate::elf::Elf;
-use std::path::Path;
-use std::{fs, io};
+use std::path::{Path, PathBuf};
+use std::{fmt, fs, io};
 
 /// Code around an instruction, as it lies in the board's memory.
 #[derive(Clone, Debug)]
@@ -18,12 +18,60 @@ pub struct Code {
     pub bytes: Vec<u8>,
 }
 
+/// A function that an instruction is in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// Its name.
+    pub function: String,
+    /// Where in it: a file and line, or else an offset from its start.
+    pub location: String,
+}
+
+impl fmt::Display for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.function, self.location)
+    }
+}
+
 /// All symbols at hand.
 #[derive(Debug, Default)]
 pub struct Symbols {
     /// Of the kernel, by address.
     kernel: Vec<(u64, String)>,
-    objects: Vec<Elf>,
+    objects: Vec<Object>,
+}
+
+/// An ELF file, read when it is first needed.
+#[derive(Debug)]
+enum Object {
+    Unread(PathBuf),
+    Read(Box<Elf>),
+    /// Not an ELF file after all.
+    Useless,
+}
+
+impl Object {
+    /// Whether it is the program of a process, whose name the kernel cuts at 15 bytes.
+    fn is_named(&self, process: &str) -> bool {
+        let Self::Unread(path) = self else {
+            return true;
+        };
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        !process.is_empty() && name.starts_with(process)
+    }
+
+    fn frames(&mut self, pc: u64, code: &Code) -> Option<Vec<Frame>> {
+        if let Self::Unread(path) = self {
+            *self = match Elf::read(path) {
+                Ok(elf) => Self::Read(Box::new(elf)),
+                Err(_) => Self::Useless,
+            };
+        }
+        match self {
+            Self::Read(elf) => elf.frames(pc, code),
+            _ => None,
+        }
+    }
 }
 
 impl Symbols {
@@ -37,14 +85,9 @@ impl Symbols {
         Ok(())
     }
 
-    /// Reads the symbols of a program or module.
-    ///
-    /// # Errors
-    ///
-    /// Where the file cannot be read or is no ELF file.
-    pub fn add_object(&mut self, path: &Path) -> Result<(), String> {
-        self.objects.push(Elf::read(path)?);
-        Ok(())
+    /// Adds a program or module. A file that is none of these is no error.
+    pub fn add_object(&mut self, path: PathBuf) {
+        self.objects.push(Object::Unread(path));
     }
 
     /// The address of a symbol of the kernel.
@@ -54,21 +97,29 @@ impl Symbols {
     }
 
     /// The functions that the instruction at `pc` belongs to, innermost first: more than one where
-    /// the compiler inlined. Empty if nothing is known.
-    pub fn frames(&mut self, pc: u64, code: Option<&Code>) -> Vec<String> {
+    /// the compiler inlined. Empty if nothing is known. `process` is the name of the process that
+    /// executed it.
+    pub fn frames(&mut self, pc: u64, code: Option<&Code>, process: &str) -> Vec<Frame> {
         if let Some(frame) = self.kernel_frame(pc) {
             return vec![frame];
         }
         let Some(code) = code else {
             return Vec::new();
         };
-        self.objects
-            .iter_mut()
-            .find_map(|object| object.frames(pc, code))
-            .unwrap_or_default()
+        // What is at hand, and what is likely, before what must be read.
+        for likely in [true, false] {
+            let objects = self.objects.iter_mut();
+            let found = objects
+                .filter(|object| object.is_named(process) == likely)
+                .find_map(|object| object.frames(pc, code));
+            if let Some(frames) = found {
+                return frames;
+            }
+        }
+        Vec::new()
     }
 
-    fn kernel_frame(&self, pc: u64) -> Option<String> {
+    fn kernel_frame(&self, pc: u64) -> Option<Frame> {
         let (start, end) = (
             self.kernel_address("_stext")?,
             self.kernel_address("_etext")?,
@@ -78,7 +129,10 @@ impl Symbols {
         }
         let after = self.kernel.partition_point(|(address, _)| *address <= pc);
         let (address, name) = self.kernel.get(after.checked_sub(1)?)?;
-        Some(format!("{name}+{:#x}", pc - address))
+        Some(Frame {
+            function: name.clone(),
+            location: format!("kernel +{:#x}", pc - address),
+        })
     }
 }
 
@@ -120,16 +174,15 @@ ffff800080480f0 D __entry_task
     #[test]
     fn kernel_functions_are_named_with_the_offset() {
         let mut symbols = symbols();
-        let frames = symbols.frames(0xffff_8000_8001_0140, None);
-        assert_eq!(frames, ["memcpy+0x40"]);
-        let frames = symbols.frames(0xffff_8000_8001_0200, None);
-        assert_eq!(frames, ["memset+0x0"]);
+        let mut name = |pc| symbols.frames(pc, None, "")[0].to_string();
+        assert_eq!(name(0xffff_8000_8001_0140), "memcpy (kernel +0x40)");
+        assert_eq!(name(0xffff_8000_8001_0200), "memset (kernel +0x0)");
     }
 
     #[test]
     fn addresses_outside_of_the_kernel_have_no_name() {
-        assert!(symbols().frames(0x40_0000, None).is_empty());
-        assert!(symbols().frames(0xffff_8000_8002_0000, None).is_empty());
+        assert!(symbols().frames(0x40_0000, None, "").is_empty());
+        assert!(symbols().frames(0xffff_8000_8002_0000, None, "").is_empty());
     }
 
     #[test]
