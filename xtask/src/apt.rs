@@ -5,7 +5,7 @@
 //! The system's mirror and keys are used, but its list of sources is not changed: backports and
 //! the arm64 packages are known only to this configuration.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -27,11 +27,14 @@ pub(crate) struct Apt {
     config: PathBuf,
     sources: Vec<Source>,
     updated: bool,
+    /// Two runs at once take turns.
+    _lock: File,
 }
 
 impl Apt {
     /// Writes the configuration: the system's suites and, from the same mirror, `extra_suites`.
     pub(crate) fn open(cache: &Cache, name: &str, extra_suites: &[&str]) -> Result<Self> {
+        let lock = cache.lock(name)?;
         let dir = cache.dir(name)?;
         let mut sources = sources::of_release(&codename()?)?;
         let mirror = sources[0].uri.clone();
@@ -49,6 +52,7 @@ impl Apt {
             config,
             sources,
             updated: false,
+            _lock: lock,
         };
         this.write()?;
         Ok(this)

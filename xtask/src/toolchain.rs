@@ -16,6 +16,8 @@ use crate::ui::Step;
 
 /// The bindgen that the kernel's bindings are known to build with.
 const BINDGEN: &str = "0.72.1";
+/// Target of the guest's programs where rustup has it: static, and linked without a cross gcc.
+const MUSL: &str = "aarch64-unknown-linux-musl";
 /// LLVM's version, as Debian's packages and the kernel's `LLVM=` name it.
 pub(crate) const LLVM: &str = "19";
 
@@ -46,23 +48,22 @@ impl Toolchain {
                 .filter(|path| path.is_file())
                 .unwrap_or_else(|| PathBuf::from("rustc")),
         };
+        let version = capture(Command::new(&rustc).arg("-vV"))?;
         let print_sysroot = capture(Command::new(&rustc).args(["--print", "sysroot"]))?;
         let sysroot = PathBuf::from(print_sysroot.trim());
-        let mut library = sysroot.join("lib/rustlib/src/rust/library");
-        let mut target = "aarch64-unknown-linux-musl";
-        let mut guest_env = Vec::new();
-        if sysroot == Path::new("/usr") {
-            let debian = debian_rust::prepare(cache)?;
-            (library, target, guest_env) = (debian.library, debian_rust::TARGET, debian.guest_env);
+        let (target, guest_env) = if sysroot == Path::new("/usr") {
+            (debian_rust::TARGET, debian_rust::prepare(cache, &version)?)
         } else {
-            complete_rustup(&sysroot, target)?;
-        }
+            complete_rustup(&sysroot, MUSL)?;
+            (MUSL, Vec::new())
+        };
+        let library = sysroot.join("lib/rustlib/src/rust/library");
         if !library.join("core").is_dir() {
             bail!("the Rust library's source is not in {}", library.display());
         }
         let bindgen = bindgen(cache, &cargo)?;
         let versions = [
-            capture(Command::new(&rustc).arg("-vV"))?,
+            version,
             capture(Command::new(format!("clang-{LLVM}")).arg("--version"))?,
             capture(Command::new(&bindgen).arg("--version"))?,
         ]
