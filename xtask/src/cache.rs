@@ -100,11 +100,13 @@ impl Cache {
     }
 
     /// Returns the folder of a complete entry, calling `make` to fill it when there is none.
+    ///
+    /// `make` gets the folder and the entry's lock.
     pub(crate) fn entry(
         &self,
         kind: &str,
         key: &Key,
-        make: impl FnOnce(&Path) -> Result<()>,
+        make: impl FnOnce(&Path, &File) -> Result<()>,
     ) -> Result<PathBuf> {
         let name = format!("{kind}/{}", key.hash());
         let dir = self.root.join(&name);
@@ -112,7 +114,7 @@ impl Cache {
         if marker.is_file() {
             return Ok(dir);
         }
-        let _lock = self.lock(&name)?;
+        let lock = self.lock(&name)?;
         if marker.is_file() {
             return Ok(dir);
         }
@@ -121,7 +123,7 @@ impl Cache {
                 .with_context(|| format!("cannot remove the unfinished {}", dir.display()))?;
         }
         fs::create_dir_all(&dir)?;
-        make(&dir)?;
+        make(&dir, &lock)?;
         // Renamed into place, so that a marker is there whole or not at all.
         let unfinished = dir.join(".marker");
         fs::write(&unfinished, &key.parts)?;
@@ -178,18 +180,18 @@ mod tests {
         let root = scratch("entry");
         let cache = Cache::at(&root).unwrap();
         let key = Key::default().part("k", "1");
-        let failed = cache.entry("kind", &key, |dir| {
+        let failed = cache.entry("kind", &key, |dir, _| {
             fs::write(dir.join("half"), "")?;
             anyhow::bail!("interrupted")
         });
         assert!(failed.is_err());
         let dir = cache
-            .entry("kind", &key, |dir| {
+            .entry("kind", &key, |dir, _| {
                 assert!(!dir.join("half").exists());
                 Ok(fs::write(dir.join("whole"), "")?)
             })
             .unwrap();
-        let again = cache.entry("kind", &key, |_| unreachable!()).unwrap();
+        let again = cache.entry("kind", &key, |_, _| unreachable!()).unwrap();
         assert_eq!(again, dir);
         assert!(dir.join("whole").exists());
         fs::remove_dir_all(root).unwrap();

@@ -2,6 +2,7 @@
 
 //! `cargo xtask test`: everything that must pass, cheapest first.
 
+use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, Context as _, Result};
@@ -16,7 +17,7 @@ use crate::libtest::Totals;
 use crate::process::{capture, on_path, run, run_logged};
 use crate::toolchain::cargo_install;
 use crate::ui::{elapsed, Step};
-use crate::{demo, dt, lint};
+use crate::{cache, demo, dt, lint};
 
 /// The release of cargo-deny that is built where none is installed.
 const CARGO_DENY: &str = "0.18.5";
@@ -66,6 +67,8 @@ struct Row {
 
 /// Runs the stages; the exit status for the process.
 pub(crate) fn main(context: &Context, args: &TestArgs) -> Result<i32> {
+    fs::create_dir_all(&context.target)?;
+    let _lock = cache::lock(&context.target.join("test.lock"))?;
     let mut session = Session {
         context,
         args,
