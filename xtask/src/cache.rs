@@ -11,6 +11,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use nix::fcntl::{Flock, FlockArg};
 use sha2::{Digest, Sha256};
 
 use crate::files::{files_below, hex, sha256_file};
@@ -89,7 +90,7 @@ impl Cache {
     }
 
     /// Takes the lock of that name, waiting for whoever holds it.
-    pub(crate) fn lock(&self, name: &str) -> Result<File> {
+    pub(crate) fn lock(&self, name: &str) -> Result<Lock> {
         lock(&self.root.join("locks").join(name.replace('/', "-")))
     }
 
@@ -132,18 +133,24 @@ impl Cache {
     }
 }
 
+/// An exclusive lock on a file, for as long as the value lives.
+pub(crate) type Lock = Flock<File>;
+
 /// Takes an exclusive lock on the file `path`, waiting for whoever holds it.
-pub(crate) fn lock(path: &Path) -> Result<File> {
+pub(crate) fn lock(path: &Path) -> Result<Lock> {
     let file = File::create(path).with_context(|| format!("cannot create {}", path.display()))?;
-    if file.try_lock().is_err() {
-        ui::note(format!(
-            "waiting for another xtask that holds {}",
-            path.display()
-        ));
-        file.lock()
-            .with_context(|| format!("cannot lock {}", path.display()))?;
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => Ok(lock),
+        Err((file, _)) => {
+            ui::note(format!(
+                "waiting for another xtask that holds {}",
+                path.display()
+            ));
+            Flock::lock(file, FlockArg::LockExclusive)
+                .map_err(|(_, error)| error)
+                .with_context(|| format!("cannot lock {}", path.display()))
+        }
     }
-    Ok(file)
 }
 
 #[cfg(test)]

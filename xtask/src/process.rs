@@ -8,6 +8,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{bail, Context, Result};
+use nix::fcntl::OFlag;
+use nix::unistd::pipe2;
 
 /// Lines of a failed program's output that are shown.
 const TAIL_LINES: usize = 40;
@@ -81,7 +83,8 @@ fn run_with_input(
 ) -> Result<()> {
     let mut file = File::create(log).with_context(|| format!("cannot create {}", log.display()))?;
     writeln!(file, "$ {}", shown(command))?;
-    let (reader, writer) = std::io::pipe()?;
+    let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
+    let reader = File::from(reader);
     command
         .stdin(input)
         .stdout(writer.try_clone()?)
