@@ -2,19 +2,21 @@
 
 //! What happens on the board, told by QEMU, put into the terms of the cache model.
 
+mod trace;
+
 use crate::accelerator::Accelerator;
-use crate::cpu::{Cpu, Registers, SystemRegister};
+use crate::cpu::{Cpu, Registers};
 use crate::filter::Filter;
 use crate::instruction::CacheOperation;
 use crate::memory::Memory;
 use crate::model::{Access, Maintenance, Model};
 use crate::page::{LINE, PAGE};
 use crate::policy;
-use crate::process::{Anchors, KernelMemory, Layout, Process};
+use crate::process::{Anchors, Layout, Process};
 use crate::report::{Kind, Place};
-use crate::symbols::{Code, Frame, Symbols};
+use crate::symbols::{Frame, Symbols};
 use crate::transfer;
-use crate::walk::{uncached_by_process, walk, Tables};
+use crate::walk::uncached_by_process;
 use crate::zdma::{self, Channel, NR_CHANNELS};
 use std::collections::HashMap;
 
@@ -76,26 +78,9 @@ fn words(value: u128, len: u64) -> impl Iterator<Item = (u64, u32)> {
     })
 }
 
-/// Bytes of code around an instruction by which its program is recognised.
-const CODE_BYTES: u64 = 64;
-
 /// Bit 55 tells the two halves of the addresses apart.
 fn is_kernel(address: u64) -> bool {
     address >> 55 & 1 != 0
-}
-
-/// The kernel's memory, as its page tables say.
-struct Mapped<'a, M> {
-    memory: &'a M,
-    tables: Tables,
-}
-
-impl<M: Memory> KernelMemory for Mapped<'_, M> {
-    fn read(&self, address: u64, bytes: &mut [u8]) -> Option<()> {
-        let found = walk(self.memory, &self.tables, address)?;
-        self.memory.read(found.physical, bytes);
-        Some(())
-    }
 }
 
 impl<M: Memory> Board<M> {
@@ -170,8 +155,12 @@ impl<M: Memory> Board<M> {
         };
         let physical = found.physical;
         if self.model.covers(physical) {
+            let mut place = self.place(registers, access.pc);
+            if access.is_store {
+                place.link = registers.general(30);
+            }
             let access_kind = Access {
-                place: self.place(registers, access.pc),
+                place,
                 kernel: is_kernel(access.address),
                 attribute: found.attribute,
             };
@@ -207,6 +196,7 @@ impl<M: Memory> Board<M> {
     ) {
         let start = Place {
             master: u32::try_from(channel + 1).unwrap_or(0),
+            link: registers.general(30),
             ..self.place(registers, pc)
         };
         if zdma::may_start(register) {
@@ -232,6 +222,7 @@ impl<M: Memory> Board<M> {
     ) {
         let start = Place {
             master: ACCELERATOR,
+            link: registers.general(30),
             ..self.place(registers, pc)
         };
         if let Some(accelerator) = &mut self.accelerator {
@@ -293,8 +284,12 @@ impl<M: Memory> Board<M> {
                     filter.pass(address);
                     return;
                 }
+                let mut place = self.place(registers, pc);
+                if maintenance.is_none() {
+                    place.link = registers.general(30);
+                }
                 let access = Access {
-                    place: self.place(registers, pc),
+                    place,
                     kernel: is_kernel(address),
                     attribute: found.attribute,
                 };
@@ -324,85 +319,6 @@ impl<M: Memory> Board<M> {
     /// Another task is about to run.
     pub fn task_switches(&mut self) {
         self.cpu.process = None;
-    }
-
-    /// The instruction at `pc` with the process that runs.
-    fn place(&mut self, registers: &impl Registers, pc: u64) -> Place {
-        let process = match self.cpu.process {
-            Some(process) => process,
-            None => {
-                let process = self.identify(registers);
-                self.cpu.process = Some(process);
-                process
-            }
-        };
-        Place {
-            pc,
-            process,
-            master: 0,
-        }
-    }
-
-    /// The number of the running process, 0 if it is not known.
-    fn identify(&mut self, registers: &impl Registers) -> u32 {
-        let Some(anchors) = self.anchors else {
-            return 0;
-        };
-        let mapped = Mapped {
-            memory: &self.model.memory,
-            tables: self.cpu.tables(registers),
-        };
-        if self.layout.is_none() {
-            self.layout = Layout::find(&mapped, &anchors);
-        }
-        let offset = registers.system(SystemRegister::Tpidr);
-        let process = self
-            .layout
-            .and_then(|layout| layout.current(&mapped, &anchors, offset));
-        let Some(process) = process else {
-            return 0;
-        };
-        if let Some(index) = self.process_index.get(&process) {
-            return *index;
-        }
-        self.processes.push(process.clone());
-        let index = u32::try_from(self.processes.len()).unwrap_or(0);
-        self.process_index.insert(process, index);
-        index
-    }
-
-    /// Names the places of new reports, while what they refer to is still mapped.
-    fn resolve(&mut self, registers: &impl Registers) {
-        let new = self.model.reports.take_new();
-        for index in new {
-            let report = &self.model.reports.list()[index];
-            let (at, cause) = (report.at, report.cause);
-            let frames = Frames {
-                at: self.frames_at(registers, at),
-                cause: cause.map_or_else(Vec::new, |cause| self.frames_at(registers, cause)),
-            };
-            self.frames.push(frames);
-        }
-    }
-
-    fn frames_at(&mut self, registers: &impl Registers, place: Place) -> Vec<Frame> {
-        let pc = place.pc;
-        let process = self.process(place.process);
-        let name = process.map_or_else(String::new, |process| process.name.clone());
-        let tables = self.cpu.tables(registers);
-        let memory = &self.model.memory;
-        let code = walk(memory, &tables, pc).map(|found| {
-            let in_page = (pc % PAGE)
-                .saturating_sub(CODE_BYTES / 2)
-                .min(PAGE - CODE_BYTES);
-            let mut bytes = vec![0; crate::memory::host(CODE_BYTES)];
-            memory.read(found.physical / PAGE * PAGE + in_page, &mut bytes);
-            Code {
-                address: pc / PAGE * PAGE + in_page,
-                bytes,
-            }
-        });
-        self.symbols.frames(pc, code.as_ref(), &name)
     }
 
     /// Names of functions for each report.

@@ -28,6 +28,9 @@ pub trait Registers {
     /// X0 to X30; 0 for the zero register, 31.
     fn general(&self, number: u8) -> u64;
 
+    /// The stack pointer.
+    fn stack_pointer(&self) -> u64;
+
     /// The exception level: 0 for programs, 1 for the kernel.
     fn exception_level(&self) -> u8;
 

@@ -4,6 +4,7 @@
 
 use crate::memory::host;
 use crate::symbols::{Code, Frame};
+use crate::unwind::{ReadWord, Registers, Unwinder};
 use addr2line::Context;
 use gimli::{Dwarf, EndianArcSlice, LittleEndian, SectionId};
 use object::{Object, ObjectKind, ObjectSection, ObjectSymbol, SectionKind, SymbolKind};
@@ -36,6 +37,14 @@ pub(crate) struct Elf {
     /// Section, address and name of the functions, by address.
     functions: Vec<(object::SectionIndex, u64, String)>,
     lines: Option<Lines>,
+    unwinder: Option<Unwinder>,
+}
+
+/// Where in a file an instruction is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spot {
+    section: object::SectionIndex,
+    address: u64,
 }
 
 impl fmt::Debug for Elf {
@@ -86,22 +95,51 @@ impl Elf {
             functions,
             // The line tables of a module would have to be linked first.
             lines: if is_module { None } else { lines(&file) },
+            unwinder: if is_module {
+                None
+            } else {
+                Unwinder::new(&file)
+            },
         })
     }
 
-    /// The functions at `pc`, innermost first, if `code` is from this file.
-    pub(crate) fn frames(&mut self, pc: u64, code: &Code) -> Option<Vec<Frame>> {
+    /// Where `pc` is, if `code` is from this file.
+    pub(crate) fn locate(&mut self, pc: u64, code: &Code) -> Option<Spot> {
         let is_module = self.is_module;
-        let (section, address) = self.texts.iter_mut().find_map(|text| {
+        self.texts.iter_mut().find_map(|text| {
             let bias = text.find(code, is_module)?;
-            Some((text.section, pc.wrapping_sub(bias)))
-        })?;
+            Some(Spot {
+                section: text.section,
+                address: pc.wrapping_sub(bias),
+            })
+        })
+    }
+
+    /// Whether the function there can still return by the link register.
+    pub(crate) fn returns_by_link(&self, spot: &Spot) -> bool {
+        let unwinder = self.unwinder.as_ref();
+        unwinder.is_some_and(|unwinder| unwinder.returns_by_link(spot.address))
+    }
+
+    /// As [`Unwinder::step`].
+    pub(crate) fn step(
+        &self,
+        spot: &Spot,
+        registers: &mut Registers,
+        read: &ReadWord<'_>,
+    ) -> Option<u64> {
+        self.unwinder.as_ref()?.step(spot.address, registers, read)
+    }
+
+    /// The functions there, innermost first.
+    pub(crate) fn frames(&self, spot: &Spot) -> Vec<Frame> {
+        let Spot { section, address } = *spot;
         if let Some(frames) = self
             .lines
             .as_ref()
             .and_then(|lines| inlined(lines, address))
         {
-            return Some(frames);
+            return frames;
         }
         let of_section = |function: &&(object::SectionIndex, u64, String)| function.0 == section;
         let after = self
@@ -112,10 +150,10 @@ impl Elf {
             Some((_, start, name)) => (*start, name.clone()),
             None => (0, "?".to_owned()),
         };
-        Some(vec![Frame {
+        vec![Frame {
             function,
             location: format!("{} +{:#x}", self.name, address - start),
-        }])
+        }]
     }
 }
 
@@ -253,7 +291,8 @@ mod tests {
         let start = wanted.unwrap().1;
         let at = host(start - text.address) / INSTRUCTION * INSTRUCTION;
         let code = code(text, 0x10_0000, at);
-        let frames = elf.frames(start + 0x10_0000, &code).unwrap();
+        let spot = elf.locate(start + 0x10_0000, &code).unwrap();
+        let frames = elf.frames(&spot);
         assert!(
             frames[0].function.contains("this_test_program_names"),
             "{frames:?}"

@@ -51,5 +51,6 @@ mod registers;
 pub mod report;
 pub mod symbols;
 pub mod transfer;
+pub mod unwind;
 pub mod walk;
 pub mod zdma;

@@ -10,6 +10,7 @@ use crate::symbols::Frame;
 use serde::Serialize;
 use std::fmt::Write;
 use std::ops::Range;
+use std::path::Path;
 
 /// The whole report. Addresses are strings, because JSON's numbers are not exact enough everywhere.
 #[derive(Debug, Serialize)]
@@ -52,14 +53,21 @@ pub struct PlaceOutput {
     pub pc: String,
     /// 0 for a program, 1 for the kernel.
     pub exception_level: u8,
-    /// The function that the instruction is in, which others may have been inlined into.
-    pub function: Option<String>,
-    /// The functions there with their places in the source, innermost first.
-    pub frames: Vec<String>,
+    /// The functions there, and those that called them as far as is known; innermost first.
+    pub frames: Vec<FrameOutput>,
     /// The process that ran.
     pub process: Option<ProcessOutput>,
     /// The bus master that the instruction started.
     pub device: Option<String>,
+}
+
+/// A function.
+#[derive(Clone, Debug, Serialize)]
+pub struct FrameOutput {
+    /// Its name.
+    pub function: String,
+    /// Where in it: a file and line, or else an offset from its start.
+    pub location: String,
 }
 
 /// A process.
@@ -123,8 +131,12 @@ struct Group {
 impl Group {
     fn takes(&self, other: &Self) -> bool {
         let same = |a: &PlaceOutput, b: &PlaceOutput| {
-            let same_function = a.function.is_some() && a.function == b.function;
-            a.process == b.process && a.device == b.device && (a.pc == b.pc || same_function)
+            let names = |place: &'_ PlaceOutput| -> Vec<String> {
+                let frames = place.frames.iter();
+                frames.map(|frame| frame.function.clone()).collect()
+            };
+            let same_functions = !a.frames.is_empty() && names(a) == names(b);
+            a.process == b.process && a.device == b.device && (a.pc == b.pc || same_functions)
         };
         let causes = match (&self.cause, &other.cause) {
             (Some(a), Some(b)) => same(a, b),
@@ -158,28 +170,47 @@ impl ReportOutput {
             .map(|[start, end]| format!("[{start}, {end})"));
         let lines = lines.collect::<Vec<_>>().join(", ");
         writeln!(text, "  lines:  {lines}")?;
-        writeln!(text, "  where:  {}", self.at.sentence())?;
+        self.at.write(text, "where:")?;
         if let Some(cause) = &self.cause {
-            writeln!(text, "  before: {}", cause.sentence())?;
+            cause.write(text, "before:")?;
         }
         writeln!(text, "  do:     {}", self.advice)
     }
 }
 
 impl PlaceOutput {
-    fn sentence(&self) -> String {
-        let mut text = self
-            .device
-            .as_ref()
-            .map_or_else(String::new, |device| format!("{device}, started at "));
-        text += &self.pc;
-        if !self.frames.is_empty() {
-            text += &format!(" {}", self.frames.join(" in "));
+    fn write(&self, text: &mut String, label: &str) -> std::fmt::Result {
+        let process = match &self.process {
+            Some(process) => format!("process {} {:?}", process.pid, process.name),
+            None => "an unknown process".to_owned(),
+        };
+        match &self.device {
+            Some(device) => write!(text, "  {label:7} {device}, started by {process}")?,
+            None => write!(text, "  {label:7} {process}")?,
         }
-        match &self.process {
-            Some(process) => text + &format!(", process {} {:?}", process.pid, process.name),
-            None => text,
+        writeln!(text, " at {}", self.pc)?;
+        let here = std::env::current_dir().unwrap_or_default();
+        for frame in self.frames.iter().filter(|frame| frame.is_of_interest()) {
+            let path = Path::new(&frame.location);
+            let location = path.strip_prefix(&here).unwrap_or(path).display();
+            writeln!(text, "            {} ({location})", frame.function)?;
         }
+        Ok(())
+    }
+}
+
+impl FrameOutput {
+    fn new(frame: &Frame) -> Self {
+        Self {
+            function: frame.function.clone(),
+            location: frame.location.clone(),
+        }
+    }
+
+    /// The standard library's functions are in between, and what calls `main` is around everything.
+    fn is_of_interest(&self) -> bool {
+        let standard = ["/rustc/", "/lib/rustlib/src/", "__libc_start_main.c"];
+        !standard.iter().any(|part| self.location.contains(part))
     }
 }
 
@@ -196,8 +227,7 @@ fn place<M: Memory>(board: &Board<M>, place: Place, frames: &[Frame]) -> PlaceOu
     PlaceOutput {
         pc: hex(place.pc),
         exception_level: u8::from(place.pc >> 55 & 1 != 0),
-        function: frames.last().map(|frame| frame.function.clone()),
-        frames: frames.iter().map(Frame::to_string).collect(),
+        frames: frames.iter().map(FrameOutput::new).collect(),
         process: process.map(|process| ProcessOutput {
             pid: process.pid,
             name: process.name.clone(),

@@ -11,6 +11,7 @@ pub(crate) struct Handles {
     general: [*mut c_void; 31],
     system: [*mut c_void; 6],
     cpsr: *mut c_void,
+    stack_pointer: *mut c_void,
     /// Where QEMU puts what it reads.
     buffer: *mut ByteArray,
 }
@@ -69,6 +70,7 @@ impl Handles {
             general: [std::ptr::null_mut(); 31],
             system: [std::ptr::null_mut(); 6],
             cpsr: handle("cpsr")?,
+            stack_pointer: handle("sp")?,
             // SAFETY: the function has no conditions.
             buffer: unsafe { qemu::g_byte_array_new() },
         };
@@ -100,6 +102,10 @@ impl Registers for Handles {
     fn general(&self, number: u8) -> u64 {
         let handle = self.general.get(usize::from(number));
         handle.map_or(0, |handle| self.read(*handle))
+    }
+
+    fn stack_pointer(&self) -> u64 {
+        self.read(self.stack_pointer)
     }
 
     fn exception_level(&self) -> u8 {

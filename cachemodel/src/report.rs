@@ -133,6 +133,9 @@ impl Kind {
 pub struct Place {
     /// Address of the instruction; 0 where unknown.
     pub pc: u64,
+    /// What the link register held: where a function that calls no other returns to. 0 where it was
+    /// not read.
+    pub link: u64,
     /// Index of the process in the list of processes.
     pub process: u32,
     /// Name of the bus master that the instruction started, as an index; 0 for none.

@@ -5,7 +5,8 @@
 //! The kernel's are in its System.map. Programs and modules lie anywhere, so the code around an
 //! address is looked for in the ELF files at hand.
 
-use crate::elf::Elf;
+use crate::elf::{Elf, Spot};
+use crate::unwind::{ReadWord, Registers};
 use std::path::{Path, PathBuf};
 use std::{fmt, fs, io};
 
@@ -60,17 +61,18 @@ impl Object {
         !process.is_empty() && name.starts_with(process)
     }
 
-    fn frames(&mut self, pc: u64, code: &Code) -> Option<Vec<Frame>> {
+    fn locate(&mut self, pc: u64, code: &Code) -> Option<(&Elf, Spot)> {
         if let Self::Unread(path) = self {
             *self = match Elf::read(path) {
                 Ok(elf) => Self::Read(Box::new(elf)),
                 Err(_) => Self::Useless,
             };
         }
-        match self {
-            Self::Read(elf) => elf.frames(pc, code),
-            _ => None,
-        }
+        let Self::Read(elf) = self else {
+            return None;
+        };
+        let spot = elf.locate(pc, code)?;
+        Some((elf, spot))
     }
 }
 
@@ -103,20 +105,36 @@ impl Symbols {
         if let Some(frame) = self.kernel_frame(pc) {
             return vec![frame];
         }
-        let Some(code) = code else {
-            return Vec::new();
-        };
+        let found = code.and_then(|code| self.locate(pc, code, process));
+        found.map_or_else(Vec::new, |(elf, spot)| elf.frames(&spot))
+    }
+
+    /// Whether the function at `pc`, of a program, can still return by the link register.
+    pub fn returns_by_link(&mut self, pc: u64, code: &Code, process: &str) -> bool {
+        let found = self.locate(pc, code, process);
+        found.is_some_and(|(elf, spot)| elf.returns_by_link(&spot))
+    }
+
+    /// Turns the registers at `pc`, of a program, into those of the caller, and returns where the
+    /// call returns to.
+    pub fn step(
+        &mut self,
+        (pc, code, process): (u64, &Code, &str),
+        registers: &mut Registers,
+        read: &ReadWord<'_>,
+    ) -> Option<u64> {
+        let (elf, spot) = self.locate(pc, code, process)?;
+        elf.step(&spot, registers, read)
+    }
+
+    fn locate(&mut self, pc: u64, code: &Code, process: &str) -> Option<(&Elf, Spot)> {
         // What is at hand, and what is likely, before what must be read.
-        for likely in [true, false] {
-            let objects = self.objects.iter_mut();
-            let found = objects
-                .filter(|object| object.is_named(process) == likely)
-                .find_map(|object| object.frames(pc, code));
-            if let Some(frames) = found {
-                return frames;
-            }
-        }
-        Vec::new()
+        let mut order = (0..self.objects.len()).collect::<Vec<_>>();
+        order.sort_by_key(|index| !self.objects[*index].is_named(process));
+        let found = order
+            .into_iter()
+            .find(|index| self.objects[*index].locate(pc, code).is_some())?;
+        self.objects[found].locate(pc, code)
     }
 
     fn kernel_frame(&self, pc: u64) -> Option<Frame> {
