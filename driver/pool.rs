@@ -78,6 +78,8 @@ pub(crate) struct State {
     /// By first block.
     records: RBTree<u32, Record>,
     nr_buffers: u32,
+    /// The registry has let go of the pool; another one may own the region.
+    retired: bool,
 }
 
 impl State {
@@ -147,6 +149,7 @@ impl Pool {
             map,
             records: RBTree::new(),
             nr_buffers: 0,
+            retired: false,
         };
         Arc::pin_init(
             pin_init!(Self {
@@ -175,9 +178,11 @@ impl Pool {
         (self.region.extent().bytes >> self.block_shift) as u32
     }
 
-    /// Whether any block is allocated.
-    pub(crate) fn is_in_use(&self) -> bool {
-        self.state.lock().nr_buffers != 0
+    /// Ends the pool if no block is allocated; from then on none can be. Tells whether it did.
+    pub(crate) fn retire(&self) -> bool {
+        let mut state = self.state.lock();
+        state.retired |= state.nr_buffers == 0;
+        state.retired
     }
 
     /// Bytes in `blocks`.
@@ -245,6 +250,9 @@ impl Pool {
         let node = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
 
         let mut state = self.state.lock();
+        if state.retired {
+            return Err(ENODEV);
+        }
         let Ok(blocks) = state.map.alloc(count, alignment) else {
             drop(state);
             self.counters.failures.add(1);

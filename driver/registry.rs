@@ -71,7 +71,7 @@ impl Claim {
             if entry.index.is_some() {
                 return Err(Refusal::Bound);
             }
-            if !entry.pool.is_in_use() {
+            if entry.pool.retire() {
                 continue;
             }
             let same = entry.pool.region().extent() == extent
@@ -129,7 +129,7 @@ impl Drop for Claim {
         let Some(at) = pools.entries.iter().position(mine) else {
             return;
         };
-        if self.pool.is_in_use() {
+        if !self.pool.retire() {
             if let Some(entry) = pools.entries.get_mut(at) {
                 entry.index = None;
             }

@@ -219,15 +219,15 @@ unsafe fn store(to: *mut u8, bytes: [u8; 8], width: usize) {
 mod tests {
     use super::*;
 
-    /// 64 bytes, aligned to 8, and views of them.
+    /// 32 bytes, aligned to 8, and views of them.
     #[derive(Clone)]
-    struct Memory([u64; 8]);
+    struct Memory([u64; 4]);
 
     impl Memory {
         fn counting() -> Self {
-            let mut memory = Self([0; 8]);
+            let mut memory = Self([0; 4]);
             let mut view = memory.view_mut();
-            for offset in 0..64_u8 {
+            for offset in 0..32_u8 {
                 view.write_at(offset.into(), &[offset]).unwrap();
             }
             memory
@@ -235,20 +235,20 @@ mod tests {
 
         fn view(&self) -> View<'_> {
             // SAFETY: The array is readable and borrowed as long as the view.
-            unsafe { View::new(self.0.as_ptr().cast(), 64) }
+            unsafe { View::new(self.0.as_ptr().cast(), 32) }
         }
 
         fn view_mut(&mut self) -> ViewMut<'_> {
             // SAFETY: The array is borrowed exclusively as long as the view.
-            unsafe { ViewMut::new(self.0.as_mut_ptr().cast(), 64) }
+            unsafe { ViewMut::new(self.0.as_mut_ptr().cast(), 32) }
         }
     }
 
     #[test]
     fn reads_every_range_as_it_is() {
         let memory = Memory::counting();
-        for start in 0..64_u8 {
-            for end in start..=64 {
+        for start in 0..32_u8 {
+            for end in start..=32 {
                 let mut bytes = vec![0xff; (end - start).into()];
                 memory.view().read_at(start.into(), &mut bytes).unwrap();
                 assert_eq!(bytes, (start..end).collect::<Vec<_>>());
@@ -258,17 +258,16 @@ mod tests {
 
     #[test]
     fn writes_every_range_and_nothing_beside_it() {
-        let counting = Memory::counting();
-        for start in 0..64_usize {
-            for end in start..=64 {
+        for start in 0..32_usize {
+            for end in start..=32 {
                 let mut memory = Memory::counting();
                 memory
                     .view_mut()
                     .write_at(start, &vec![0xee; end - start])
                     .unwrap();
-                let mut bytes = [0; 64];
+                let mut bytes = [0; 32];
                 memory.view().read_at(0, &mut bytes).unwrap();
-                for (offset, byte) in (0..64_u8).zip(bytes) {
+                for (offset, byte) in (0..32_u8).zip(bytes) {
                     let inside = (start..end).contains(&offset.into());
                     assert_eq!(byte, if inside { 0xee } else { offset });
                 }
@@ -279,22 +278,22 @@ mod tests {
     #[test]
     fn refuses_a_range_that_leaves_the_buffer() {
         let mut memory = Memory::counting();
-        let error = memory.view().read_at(60, &mut [0; 5]).unwrap_err();
+        let error = memory.view().read_at(28, &mut [0; 5]).unwrap_err();
         assert!(matches!(
             error,
             Error::OutOfRange {
-                start: 60,
-                end: 65,
-                len: 64
+                start: 28,
+                end: 33,
+                len: 32
             }
         ));
-        let error = memory.view_mut().write_at(65, &[]).unwrap_err();
+        let error = memory.view_mut().write_at(33, &[]).unwrap_err();
         assert!(matches!(
             error,
             Error::OutOfRange {
-                start: 65,
-                end: 65,
-                len: 64
+                start: 33,
+                end: 33,
+                len: 32
             }
         ));
     }

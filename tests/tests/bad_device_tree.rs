@@ -158,3 +158,19 @@ fn a_region_that_its_pool_gave_up_can_be_taken_by_another_node() {
     driver::unbind("bad-region-in-use").unwrap();
     driver::bind(GOOD).unwrap();
 }
+
+#[test]
+fn a_region_held_in_blocks_of_another_size_is_busy_until_they_return() {
+    let _balance = Balance::new();
+    let mapping = Node::open().map(PAGE).unwrap();
+    mapping.fill(1);
+    driver::unbind(GOOD).unwrap();
+    let lines = lines_of_refusal("bad-region-in-use", Errno::EBUSY);
+    assert_eq!(lines.len(), 1, "{lines:#?}");
+    mapping.check(1);
+    drop(mapping);
+    driver::bind("bad-region-in-use").unwrap();
+    assert_eq!(Node::open().info().unwrap().block_bytes, 4096);
+    driver::unbind("bad-region-in-use").unwrap();
+    driver::bind(GOOD).unwrap();
+}

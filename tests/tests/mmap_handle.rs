@@ -110,6 +110,25 @@ fn an_offset_of_another_open_file_is_invalid() {
 }
 
 #[test]
+fn an_offset_of_another_open_file_with_the_same_handle_is_invalid() {
+    let _balance = Balance::new();
+    let (_owner, buffer, _) = buffer_of_four_blocks();
+    let (other, same_handle, _) = buffer_of_four_blocks();
+    assert_eq!(same_handle.handle, buffer.handle);
+    assert_eq!(other.map_buffer(&buffer).unwrap_err(), Errno::EINVAL);
+}
+
+#[test]
+fn the_offset_behind_the_region_is_invalid() {
+    let _balance = Balance::new();
+    let (node, buffer, _) = buffer_of_four_blocks();
+    let info = node.info().unwrap();
+    let past = info.phys_addr + info.region_bytes - buffer.phys_addr;
+    let result = node.map_with(PAGE, READ_WRITE, SHARED, buffer.mmap_offset + past);
+    assert_eq!(result.unwrap_err(), Errno::EINVAL);
+}
+
+#[test]
 fn an_offset_of_another_process_is_invalid() {
     let _balance = Balance::new();
     let (_owner, buffer, _) = buffer_of_four_blocks();

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::{bail, Context, Result};
 
-use crate::cache::Cache;
+use crate::cache::{Cache, Lock};
 use crate::files::sha256_file;
 use crate::process::{capture, on_path, run_logged, shown};
 use crate::sources::{self, Source};
@@ -27,11 +27,14 @@ pub(crate) struct Apt {
     config: PathBuf,
     sources: Vec<Source>,
     updated: bool,
+    /// Two runs at once take turns.
+    _lock: Lock,
 }
 
 impl Apt {
     /// Writes the configuration: the system's suites and, from the same mirror, `extra_suites`.
     pub(crate) fn open(cache: &Cache, name: &str, extra_suites: &[&str]) -> Result<Self> {
+        let lock = cache.lock(name)?;
         let dir = cache.dir(name)?;
         let mut sources = sources::of_release(&codename()?)?;
         let mirror = sources[0].uri.clone();
@@ -49,6 +52,7 @@ impl Apt {
             config,
             sources,
             updated: false,
+            _lock: lock,
         };
         this.write()?;
         Ok(this)

@@ -53,6 +53,7 @@ pub(crate) fn main(context: &Context, args: &BenchArgs) -> Result<i32> {
         command: vec!["bench".to_owned()],
         files: guest::base_files(context, &kernel, &programs::examples(context)?)?,
         machine,
+        cache_model: None,
     };
     let first = measure(context, &kernel, &job, "first boot")?;
     let second = measure(context, &kernel, &job, "second boot, which must agree")?;
@@ -164,7 +165,7 @@ fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
             text.push(',');
         }
         text.push(digit);

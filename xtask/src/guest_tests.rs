@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 
+use crate::cache_model::CacheModel;
 use crate::context::Context;
 use crate::guest::{self, Job, MachineArgs};
 use crate::kernel::Kernel;
@@ -37,6 +38,8 @@ pub(crate) enum Suite {
 pub(crate) struct Report {
     pub(crate) totals: Totals,
     pub(crate) problems: Vec<String>,
+    /// Why the stage did not run.
+    pub(crate) skipped: Option<String>,
 }
 
 /// What the output of `run-tests` has said so far.
@@ -101,6 +104,7 @@ pub(crate) fn run(
     kernel: &Kernel,
     suite: Suite,
     mut machine: MachineArgs,
+    cache_model: Option<CacheModel>,
 ) -> Result<Report> {
     let wanted = |name: &str| (name == BAD_DEVICE_TREE) == (suite == Suite::BadDeviceTree);
     let mut files = guest::base_files(context, kernel, &programs::examples(context)?)?;
@@ -133,6 +137,7 @@ pub(crate) fn run(
         command,
         files,
         machine,
+        cache_model,
     };
     let outcome = guest::run(
         context,

@@ -74,6 +74,11 @@ impl Files {
         self.add(host, &format!("{folder}/{}", name.to_string_lossy()))
     }
 
+    /// Where the files are on the host.
+    pub(crate) fn hosts(&self) -> impl Iterator<Item = &Path> {
+        self.files.values().map(PathBuf::as_path)
+    }
+
     /// The list that `gen_init_cpio` reads.
     fn list(&self) -> Result<String> {
         let mut folders: BTreeSet<String> = BTreeSet::new();
@@ -136,7 +141,7 @@ pub(crate) fn write(
 /// The guest's basic programs: Debian's static busybox for arm64, verified by apt.
 fn busybox(cache: &Cache) -> Result<PathBuf> {
     let key = Key::default().part("package", "busybox-static");
-    let entry = cache.entry("busybox", &key, |dir| {
+    let entry = cache.entry("busybox", &key, |dir, _| {
         let package = Apt::open(cache, "apt", &[])?.download("busybox-static:arm64", dir)?;
         capture(
             Command::new("dpkg-deb")

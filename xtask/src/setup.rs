@@ -32,6 +32,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
             "cpio",
             "kmod",
             "patch",
+            "git",
         ],
     ),
     ("unpack the kernel source", &["xz-utils", "ca-certificates"]),
@@ -45,21 +46,27 @@ const GROUPS: [(&str, &[&str]); 5] = [
 /// The oldest QEMU whose ZynqMP the tests are known to pass on.
 const QEMU_MAJOR: u32 = 10;
 
-/// Installs what is missing; does nothing, quickly, when nothing is.
+/// Installs what every command needs; does nothing, quickly, when nothing is missing.
 pub(crate) fn packages(cache: &Cache) -> Result<()> {
-    let qemu = qemu_major();
+    install_missing(cache, &GROUPS)?;
+    match qemu_major() {
+        Some(major) if major >= QEMU_MAJOR => Ok(()),
+        Some(major) => bail!("QEMU {major} is installed; {QEMU_MAJOR} or newer is needed"),
+        None => bail!("qemu-system-aarch64 is not on the search path after installing it"),
+    }
+}
+
+/// Installs those packages of `groups` that are missing, saying what each group is for.
+pub(crate) fn install_missing(cache: &Cache, groups: &[(&str, &[&str])]) -> Result<()> {
     let installed = installed()?;
-    let missing_of = |names: &[&'static str]| -> Vec<&'static str> {
-        let usable = |name: &str| match name {
-            // A QEMU from elsewhere is as good; Debian 12's own is too old.
-            "qemu-system-arm" => qemu.is_some_and(|major| major >= QEMU_MAJOR),
-            _ => installed.iter().any(|have| have == name),
-        };
-        names.iter().copied().filter(|name| !usable(name)).collect()
+    let usable = |name: &str| match name {
+        // A QEMU from elsewhere is as good; Debian 12's own is too old.
+        "qemu-system-arm" => qemu_major().is_some_and(|major| major >= QEMU_MAJOR),
+        _ => installed.iter().any(|have| have == name),
     };
     let mut missing = Vec::new();
-    for (why, names) in GROUPS {
-        let group = missing_of(names);
+    for (why, names) in groups {
+        let group: Vec<&str> = names.iter().copied().filter(|name| !usable(name)).collect();
         if !group.is_empty() {
             ui::note(format!(
                 "to {why}, these packages are needed: {}",
@@ -71,15 +78,11 @@ pub(crate) fn packages(cache: &Cache) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    let backports = format!("{}-backports", codename()?);
-    let old_release = codename()? == "bookworm";
+    let codename = codename()?;
+    let backports = format!("{codename}-backports");
+    let old_release = codename == "bookworm";
     let suites: &[&str] = if old_release { &[&backports] } else { &[] };
-    Apt::open(cache, "apt", suites)?.install(&missing)?;
-    match qemu_major() {
-        Some(major) if major >= QEMU_MAJOR => Ok(()),
-        Some(major) => bail!("QEMU {major} is installed; {QEMU_MAJOR} or newer is needed"),
-        None => bail!("qemu-system-aarch64 is not on the search path after installing it"),
-    }
+    Apt::open(cache, "apt", suites)?.install(&missing)
 }
 
 /// Names of all installed packages.

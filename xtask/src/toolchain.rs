@@ -11,11 +11,13 @@ use anyhow::{bail, Context, Result};
 
 use crate::cache::{Cache, Key};
 use crate::debian_rust;
-use crate::process::{capture, on_path, run, run_logged};
+use crate::process::{capture, on_path, run, run_holding};
 use crate::ui::Step;
 
 /// The bindgen that the kernel's bindings are known to build with.
 const BINDGEN: &str = "0.72.1";
+/// Target of the guest's programs where rustup has it: static, and linked without a cross gcc.
+const MUSL: &str = "aarch64-unknown-linux-musl";
 /// LLVM's version, as Debian's packages and the kernel's `LLVM=` name it.
 pub(crate) const LLVM: &str = "19";
 
@@ -46,23 +48,22 @@ impl Toolchain {
                 .filter(|path| path.is_file())
                 .unwrap_or_else(|| PathBuf::from("rustc")),
         };
+        let version = capture(Command::new(&rustc).arg("-vV"))?;
         let print_sysroot = capture(Command::new(&rustc).args(["--print", "sysroot"]))?;
         let sysroot = PathBuf::from(print_sysroot.trim());
-        let mut library = sysroot.join("lib/rustlib/src/rust/library");
-        let mut target = "aarch64-unknown-linux-musl";
-        let mut guest_env = Vec::new();
-        if sysroot == Path::new("/usr") {
-            let debian = debian_rust::prepare(cache)?;
-            (library, target, guest_env) = (debian.library, debian_rust::TARGET, debian.guest_env);
+        let (target, guest_env) = if sysroot == Path::new("/usr") {
+            (debian_rust::TARGET, debian_rust::prepare(cache, &version)?)
         } else {
-            complete_rustup(&sysroot, target)?;
-        }
+            complete_rustup(&sysroot, MUSL)?;
+            (MUSL, Vec::new())
+        };
+        let library = sysroot.join("lib/rustlib/src/rust/library");
         if !library.join("core").is_dir() {
             bail!("the Rust library's source is not in {}", library.display());
         }
         let bindgen = bindgen(cache, &cargo)?;
         let versions = [
-            capture(Command::new(&rustc).arg("-vV"))?,
+            version,
             capture(Command::new(format!("clang-{LLVM}")).arg("--version"))?,
             capture(Command::new(&bindgen).arg("--version"))?,
         ]
@@ -143,21 +144,25 @@ fn bindgen(cache: &Cache, cargo: &Path) -> Result<PathBuf> {
             return Ok(PathBuf::from("bindgen"));
         }
     }
-    let entry = cargo_install(cache, cargo, "bindgen-cli", BINDGEN)?;
+    let entry = cargo_install(cache, cargo, "bindgen-cli", BINDGEN, "release")?;
     Ok(entry.join("bin/bindgen"))
 }
 
 /// Builds a program from the package registry into the cache and returns its root.
+///
+/// `profile` is `release` for what runs long and `dev` for what builds long.
 pub(crate) fn cargo_install(
     cache: &Cache,
     cargo: &Path,
     package: &str,
     version: &str,
+    profile: &str,
 ) -> Result<PathBuf> {
     let key = Key::default()
         .part("package", package)
-        .part("version", version);
-    cache.entry("tools", &key, |dir| {
+        .part("version", version)
+        .part("profile", profile);
+    cache.entry("tools", &key, |dir, lock| {
         let mut step = Step::start(format!("build {package} {version}"));
         let mut command = Command::new(cargo);
         command
@@ -167,6 +172,8 @@ pub(crate) fn cargo_install(
                 package,
                 "--version",
                 version,
+                "--profile",
+                profile,
                 "--root",
             ])
             .arg(dir);
@@ -174,7 +181,7 @@ pub(crate) fn cargo_install(
         // The checkout's configuration is not meant for this package.
         command.current_dir(dir);
         let mut count = 0;
-        run_logged(&mut command, &dir.join("build.log"), |line| {
+        run_holding(lock, &mut command, &dir.join("build.log"), |line| {
             count += usize::from(line.trim_start().starts_with("Compiling"));
             step.progress(|| format!("{count} crates"));
         })?;

@@ -1,0 +1,404 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! What happens on the board, told by QEMU, put into the terms of the cache model.
+
+use crate::accelerator::Accelerator;
+use crate::cpu::{Cpu, Registers, SystemRegister};
+use crate::filter::Filter;
+use crate::instruction::CacheOperation;
+use crate::memory::Memory;
+use crate::model::{Access, Maintenance, Model};
+use crate::page::{LINE, PAGE};
+use crate::policy;
+use crate::process::{Anchors, KernelMemory, Layout, Process};
+use crate::report::{Kind, Place};
+use crate::symbols::{Code, Frame, Symbols};
+use crate::transfer;
+use crate::walk::{uncached_by_process, walk, Tables};
+use crate::zdma::{self, Channel, NR_CHANNELS};
+use std::collections::HashMap;
+
+/// A load or store of the CPU.
+#[derive(Clone, Copy, Debug)]
+pub struct MemoryAccess {
+    /// Address of the instruction.
+    pub pc: u64,
+    /// Virtual address of the first byte.
+    pub address: u64,
+    /// Bytes, at most 16.
+    pub len: u64,
+    /// What was stored, the first byte lowest; `None` for a load.
+    pub stored: Option<u128>,
+}
+
+/// Names of the functions at both places of a report.
+#[derive(Clone, Debug, Default)]
+pub struct Frames {
+    /// Where it showed.
+    pub at: Vec<Frame>,
+    /// What led to it.
+    pub cause: Vec<Frame>,
+}
+
+/// The board.
+#[derive(Debug)]
+pub struct Board<M> {
+    /// The cache.
+    pub model: Model<M>,
+    cpu: Cpu,
+    channels: [Channel; NR_CHANNELS],
+    accelerator: Option<Accelerator>,
+    symbols: Symbols,
+    anchors: Option<Anchors>,
+    layout: Option<Layout>,
+    processes: Vec<Process>,
+    process_index: HashMap<Process, u32>,
+    frames: Vec<Frames>,
+}
+
+/// Names the accelerator in a [`Place`]; lower numbers are channels of ZDMA, from 1 on.
+const ACCELERATOR: u32 = 100;
+
+/// The name of the bus master with a number, if that is one.
+pub fn master_name(number: u32) -> Option<String> {
+    if number == ACCELERATOR {
+        return Some("accelerator".to_owned());
+    }
+    let channel = usize::try_from(number).ok()?.checked_sub(1)?;
+    Some(zdma::channel_name(channel))
+}
+
+/// The 4-byte words of what was stored, with their offsets.
+fn words(value: u128, len: u64) -> impl Iterator<Item = (u64, u32)> {
+    (0..len).step_by(4).map(move |at| {
+        let word = value >> (at * 8) & u128::from(u32::MAX);
+        (at, u32::try_from(word).unwrap_or(0))
+    })
+}
+
+/// Bytes of code around an instruction by which its program is recognised.
+const CODE_BYTES: u64 = 64;
+
+/// Bit 55 tells the two halves of the addresses apart.
+fn is_kernel(address: u64) -> bool {
+    address >> 55 & 1 != 0
+}
+
+/// The kernel's memory, as its page tables say.
+struct Mapped<'a, M> {
+    memory: &'a M,
+    tables: Tables,
+}
+
+impl<M: Memory> KernelMemory for Mapped<'_, M> {
+    fn read(&self, address: u64, bytes: &mut [u8]) -> Option<()> {
+        let found = walk(self.memory, &self.tables, address)?;
+        self.memory.read(found.physical, bytes);
+        Some(())
+    }
+}
+
+impl<M: Memory> Board<M> {
+    /// A board whose memory goes through `model`.
+    pub fn new(model: Model<M>, symbols: Symbols) -> Self {
+        let anchors = symbols.kernel_address("init_task").and_then(|init_task| {
+            let entry_task = symbols.kernel_address("__entry_task")?;
+            Some(Anchors {
+                init_task,
+                entry_task,
+            })
+        });
+        Self {
+            model,
+            cpu: Cpu::default(),
+            channels: std::array::from_fn(|_| Channel::default()),
+            accelerator: None,
+            symbols,
+            anchors,
+            layout: None,
+            processes: Vec::new(),
+            process_index: HashMap::new(),
+            frames: Vec::new(),
+        }
+    }
+
+    /// Adds an accelerator with its registers at a physical address.
+    pub fn add_accelerator(&mut self, base: u64) {
+        let accelerator = Accelerator::new(base);
+        accelerator.show(&mut self.model.memory);
+        self.accelerator = Some(accelerator);
+    }
+
+    /// The CPU has loaded or stored.
+    pub fn access(&mut self, filter: &Filter, registers: &impl Registers, access: &MemoryAccess) {
+        let mut done = 0;
+        while done < access.len {
+            let address = access.address.wrapping_add(done);
+            let len = (access.len - done).min(PAGE - address % PAGE);
+            let part = MemoryAccess {
+                address,
+                len,
+                stored: access.stored.map(|value| value >> (done * 8)),
+                ..*access
+            };
+            self.access_in_page(filter, registers, &part);
+            done += len;
+        }
+        self.resolve(registers);
+    }
+
+    fn access_in_page(
+        &mut self,
+        filter: &Filter,
+        registers: &impl Registers,
+        access: &MemoryAccess,
+    ) {
+        let memory = &self.model.memory;
+        let found = self
+            .cpu
+            .translate(registers, memory, filter, access.address);
+        let Some(found) = found else {
+            return;
+        };
+        let physical = found.physical;
+        if self.model.covers(physical) {
+            let access_kind = Access {
+                place: self.place(registers, access.pc),
+                kernel: is_kernel(access.address),
+                attribute: found.attribute,
+            };
+            match access.stored {
+                Some(_) => self.model.store(&access_kind, physical, access.len),
+                None => self.model.load(&access_kind, physical, access.len),
+            }
+            self.tick(registers);
+        } else if let Some((channel, register)) = zdma::channel_at(physical) {
+            self.access_zdma(registers, access, channel, register);
+        } else if self.is_accelerator(physical) {
+            self.access_accelerator(registers, access, physical);
+        } else {
+            filter.pass(access.address);
+        }
+    }
+
+    fn access_zdma(
+        &mut self,
+        registers: &impl Registers,
+        access: &MemoryAccess,
+        channel: usize,
+        register: u64,
+    ) {
+        let Some(value) = access.stored else {
+            return;
+        };
+        let start = Place {
+            master: u32::try_from(channel + 1).unwrap_or(0),
+            ..self.place(registers, access.pc)
+        };
+        if zdma::may_start(register) {
+            self.look_for_uncached(registers);
+        }
+        let channel = &mut self.channels[channel];
+        for (word, value) in words(value, access.len) {
+            transfer::zdma_store(&mut self.model, channel, start, register + word, value);
+        }
+    }
+
+    fn is_accelerator(&self, physical: u64) -> bool {
+        let accelerator = self.accelerator.as_ref();
+        accelerator.is_some_and(|a| a.registers().contains(&physical))
+    }
+
+    fn access_accelerator(
+        &mut self,
+        registers: &impl Registers,
+        access: &MemoryAccess,
+        physical: u64,
+    ) {
+        let start = Place {
+            master: ACCELERATOR,
+            ..self.place(registers, access.pc)
+        };
+        if let (Some(value), Some(accelerator)) = (access.stored, &mut self.accelerator) {
+            let offset = physical - accelerator.registers().start;
+            for (word, value) in words(value, access.len) {
+                accelerator.store(&mut self.model.memory, start, offset + word, value);
+            }
+        }
+        self.tick(registers);
+    }
+
+    /// Time passes for the accelerator.
+    fn tick(&mut self, registers: &impl Registers) {
+        if self.accelerator.as_ref().is_some_and(Accelerator::is_due) {
+            self.look_for_uncached(registers);
+        }
+        if let Some(accelerator) = &mut self.accelerator {
+            accelerator.tick(&mut self.model);
+        }
+    }
+
+    /// Tells the model what the running process reaches past the cache.
+    fn look_for_uncached(&mut self, registers: &impl Registers) {
+        if self.model.policy().kind() == policy::Kind::Prefetch {
+            let tables = self.cpu.tables(registers);
+            let region = self.model.region();
+            let ranges = uncached_by_process(&self.model.memory, &tables, region);
+            self.model.set_uncached(ranges);
+        }
+    }
+
+    /// The CPU is about to work on a cache line.
+    pub fn cache_operation(
+        &mut self,
+        filter: &Filter,
+        registers: &impl Registers,
+        pc: u64,
+        (operation, address): (CacheOperation, u64),
+    ) {
+        let instructions = &mut self.model.counts.instructions;
+        let (count, maintenance) = match operation {
+            CacheOperation::Cvac => (&mut instructions.cvac, Some(Maintenance::Clean)),
+            CacheOperation::Civac => (&mut instructions.civac, Some(Maintenance::CleanInvalidate)),
+            CacheOperation::Ivac => (&mut instructions.ivac, Some(Maintenance::Invalidate)),
+            CacheOperation::Zva => (&mut instructions.zva, None),
+            CacheOperation::Cvau => (&mut instructions.cvau, None),
+        };
+        *count += 1;
+        // Early at boot the kernel runs at low addresses too.
+        let by_process = !is_kernel(pc) && registers.exception_level() == 0;
+        // EL0 has no IVAC: the instruction is about to be refused.
+        if operation == CacheOperation::Cvau || operation == CacheOperation::Ivac && by_process {
+            return;
+        }
+        let memory = &self.model.memory;
+        let found = self.cpu.translate(registers, memory, filter, address);
+        match (found, maintenance) {
+            (Some(found), maintenance) if found.user || !by_process => {
+                if !self.model.covers(found.physical) {
+                    filter.pass(address);
+                    return;
+                }
+                let access = Access {
+                    place: self.place(registers, pc),
+                    kernel: is_kernel(address),
+                    attribute: found.attribute,
+                };
+                match maintenance {
+                    Some(kind) => self.model.maintain(kind, &access, found.physical),
+                    None => self.model.zero_line(&access, found.physical),
+                }
+                self.tick(registers);
+            }
+            (_, Some(_)) => {
+                let line = address / LINE * LINE;
+                let place = self.place(registers, pc);
+                let lines = line..line.saturating_add(LINE);
+                self.model.reports.add(Kind::Unmapped, place, None, lines);
+            }
+            // QEMU takes the fault that the store deserves.
+            (_, None) => {}
+        }
+        self.resolve(registers);
+    }
+
+    /// The meaning of addresses is about to change.
+    pub fn tables_change(&mut self) {
+        self.cpu.forget_tables();
+    }
+
+    /// Another task is about to run.
+    pub fn task_switches(&mut self) {
+        self.cpu.process = None;
+    }
+
+    /// The instruction at `pc` with the process that runs.
+    fn place(&mut self, registers: &impl Registers, pc: u64) -> Place {
+        let process = match self.cpu.process {
+            Some(process) => process,
+            None => {
+                let process = self.identify(registers);
+                self.cpu.process = Some(process);
+                process
+            }
+        };
+        Place {
+            pc,
+            process,
+            master: 0,
+        }
+    }
+
+    /// The number of the running process, 0 if it is not known.
+    fn identify(&mut self, registers: &impl Registers) -> u32 {
+        let Some(anchors) = self.anchors else {
+            return 0;
+        };
+        let mapped = Mapped {
+            memory: &self.model.memory,
+            tables: self.cpu.tables(registers),
+        };
+        if self.layout.is_none() {
+            self.layout = Layout::find(&mapped, &anchors);
+        }
+        let offset = registers.system(SystemRegister::Tpidr);
+        let process = self
+            .layout
+            .and_then(|layout| layout.current(&mapped, &anchors, offset));
+        let Some(process) = process else {
+            return 0;
+        };
+        if let Some(index) = self.process_index.get(&process) {
+            return *index;
+        }
+        self.processes.push(process.clone());
+        let index = u32::try_from(self.processes.len()).unwrap_or(0);
+        self.process_index.insert(process, index);
+        index
+    }
+
+    /// Names the places of new reports, while what they refer to is still mapped.
+    fn resolve(&mut self, registers: &impl Registers) {
+        let new = self.model.reports.take_new();
+        for index in new {
+            let report = &self.model.reports.list()[index];
+            let (at, cause) = (report.at, report.cause);
+            let frames = Frames {
+                at: self.frames_at(registers, at),
+                cause: cause.map_or_else(Vec::new, |cause| self.frames_at(registers, cause)),
+            };
+            self.frames.push(frames);
+        }
+    }
+
+    fn frames_at(&mut self, registers: &impl Registers, place: Place) -> Vec<Frame> {
+        let pc = place.pc;
+        let process = self.process(place.process);
+        let name = process.map_or_else(String::new, |process| process.name.clone());
+        let tables = self.cpu.tables(registers);
+        let memory = &self.model.memory;
+        let code = walk(memory, &tables, pc).map(|found| {
+            let in_page = (pc % PAGE)
+                .saturating_sub(CODE_BYTES / 2)
+                .min(PAGE - CODE_BYTES);
+            let mut bytes = vec![0; crate::memory::host(CODE_BYTES)];
+            memory.read(found.physical / PAGE * PAGE + in_page, &mut bytes);
+            Code {
+                address: pc / PAGE * PAGE + in_page,
+                bytes,
+            }
+        });
+        self.symbols.frames(pc, code.as_ref(), &name)
+    }
+
+    /// Names of functions for each report.
+    pub fn frames(&self) -> &[Frames] {
+        &self.frames
+    }
+
+    /// The process with a number.
+    pub fn process(&self, number: u32) -> Option<&Process> {
+        let index = usize::try_from(number).ok()?.checked_sub(1)?;
+        self.processes.get(index)
+    }
+}
