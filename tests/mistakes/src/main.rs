@@ -10,12 +10,17 @@
 
 // The programs are for the board's processor.
 #[cfg(target_arch = "aarch64")]
+mod accelerator;
+#[cfg(target_arch = "aarch64")]
 mod board;
 #[cfg(target_arch = "aarch64")]
 #[expect(unsafe_code, reason = "cache instructions")]
 mod instruction;
 #[cfg(target_arch = "aarch64")]
-#[expect(unsafe_code, reason = "loads and stores of shared memory, and the promise about hardware")]
+#[expect(
+    unsafe_code,
+    reason = "loads and stores of shared memory, and the promise about hardware"
+)]
 mod memory;
 #[cfg(target_arch = "aarch64")]
 mod mistakes;

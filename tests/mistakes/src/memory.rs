@@ -36,7 +36,9 @@ impl Shared {
     ///
     /// Where the mapping is not one of a buffer.
     pub(crate) fn new(node: &Node, mapping: Mapping) -> Self {
-        let place = node.user_to_phys(mapping.addr()).expect("a buffer's mapping");
+        let place = node
+            .user_to_phys(mapping.addr())
+            .expect("a buffer's mapping");
         let device_addr = place.device_addr;
         Self {
             mapping,
@@ -131,11 +133,7 @@ impl Shared {
 
     /// Compares a range of whole words with what `expected` says of each, by its number.
     #[inline(always)]
-    pub(crate) fn compare_with(
-        &self,
-        range: Range<u64>,
-        expected: impl Fn(u64) -> u64,
-    ) -> Verdict {
+    pub(crate) fn compare_with(&self, range: Range<u64>, expected: impl Fn(u64) -> u64) -> Verdict {
         let mut verdict = Verdict::default();
         for index in 0..(range.end - range.start) / 8 {
             verdict.word(self.load(range.start + index * 8), expected(index));

@@ -34,6 +34,13 @@ pub(crate) const LINE: u64 = 64;
 /// Bytes of a buffer where nothing else matters: one block.
 pub(crate) const BYTES: u64 = 16384;
 
+/// The sides of a transfer that snoop the CPU's caches.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Snoops {
+    pub(crate) source: bool,
+    pub(crate) destination: bool,
+}
+
 /// The pool, and a channel of the ZDMA.
 #[derive(Debug)]
 pub(crate) struct Scene {
@@ -144,6 +151,15 @@ impl Scene {
             self.registers.store_register(base, low);
             self.registers.store_register(base + 4, high);
             self.registers.store_register(base + 8, halves(bytes)[0]);
+            self.registers.store_register(base + 12, 0);
+        }
+    }
+
+    /// Says which sides of the programmed transfer snoop the caches; by itself none does.
+    pub(crate) fn choose_port(&self, snoops: Snoops) {
+        for (base, snoops) in [(SOURCE, snoops.source), (DESTINATION, snoops.destination)] {
+            let register = base + 12;
+            self.registers.store_register(register, u32::from(snoops));
         }
     }
 

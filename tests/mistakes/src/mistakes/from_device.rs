@@ -134,7 +134,10 @@ pub(crate) fn invalidate_rounds_start_up(scene: &Scene, wrong: bool) -> Verdict 
     let to = output.device_addr + result.start;
     scene.copy_addresses(input.device_addr, to, bytes);
     let from_line = result.start.next_multiple_of(LINE);
-    scene.invalidate(&output, if wrong { from_line } else { result.start }..result.end);
+    scene.invalidate(
+        &output,
+        if wrong { from_line } else { result.start }..result.end,
+    );
     output.compare_range(result, 1)
 }
 
@@ -151,7 +154,10 @@ pub(crate) fn store_before_invalidate(scene: &Scene, wrong: bool) -> Verdict {
     if wrong {
         scene.invalidate(&output, 0..BYTES);
     }
-    output.compare_with(0..BYTES, |index| if index % 8 == 0 { !0 } else { word(1, index) })
+    output.compare_with(
+        0..BYTES,
+        |index| if index % 8 == 0 { !0 } else { word(1, index) },
+    )
 }
 
 pub(crate) fn result_overwritten_in_part(scene: &Scene, wrong: bool) -> Verdict {
@@ -162,7 +168,9 @@ pub(crate) fn result_overwritten_in_part(scene: &Scene, wrong: bool) -> Verdict 
     output.fill_range(0..end, 2);
     scene.flush(&output, 0..bytes);
     let seen = scene.seen_by_device(&output);
-    seen.compare_with(0..bytes, |index| word(if index * 8 < end { 2 } else { 1 }, index))
+    seen.compare_with(0..bytes, |index| {
+        word(if index * 8 < end { 2 } else { 1 }, index)
+    })
 }
 
 pub(crate) fn in_place_result_not_invalidated(scene: &Scene, wrong: bool) -> Verdict {

@@ -51,7 +51,9 @@ pub(crate) fn el0_clean_without_dsb(scene: &Scene, wrong: bool) -> Verdict {
     scene.start();
     scene.wait();
     scene.invalidate(&output, 0..BYTES);
-    output.compare_with(0..8, |_| !0).and(input.compare_with(0..8, |_| !0))
+    output
+        .compare_with(0..8, |_| !0)
+        .and(input.compare_with(0..8, |_| !0))
 }
 
 pub(crate) fn el0_dsb_before_clean(scene: &Scene, wrong: bool) -> Verdict {

@@ -40,7 +40,9 @@ pub(crate) fn store_straddles_lines(scene: &Scene, wrong: bool) -> Verdict {
         8 => word(1, 8) | !0 >> 32,
         _ => word(1, index),
     };
-    scene.seen_by_device(&command).compare_with(0..BYTES, expected)
+    scene
+        .seen_by_device(&command)
+        .compare_with(0..BYTES, expected)
 }
 
 pub(crate) fn atomic_counter_not_cleaned(scene: &Scene, wrong: bool) -> Verdict {
@@ -50,7 +52,9 @@ pub(crate) fn atomic_counter_not_cleaned(scene: &Scene, wrong: bool) -> Verdict 
         scene.flush(&queue, 0..8);
     }
     let expected = |index| word(1, index) + u64::from(index == 0);
-    scene.seen_by_device(&queue).compare_with(0..BYTES, expected)
+    scene
+        .seen_by_device(&queue)
+        .compare_with(0..BYTES, expected)
 }
 
 pub(crate) fn cleared_lines_not_cleaned(scene: &Scene, wrong: bool) -> Verdict {
@@ -61,5 +65,7 @@ pub(crate) fn cleared_lines_not_cleaned(scene: &Scene, wrong: bool) -> Verdict {
     if !wrong {
         scene.flush(&accumulators, 0..BYTES);
     }
-    scene.seen_by_device(&accumulators).compare_with(0..BYTES, |_| 0)
+    scene
+        .seen_by_device(&accumulators)
+        .compare_with(0..BYTES, |_| 0)
 }

@@ -4,6 +4,7 @@
 //!
 //! `mistakes.toml` says of each what is wrong.
 
+mod accelerator;
 mod attributes;
 mod from_device;
 mod instructions;
@@ -83,14 +84,15 @@ programs! {
         descriptor_of_last_round
         chain_with_store_between
         chain_patched_without_invalidate
+        chain_over_dirty_buffer
         chain_with_late_clean
         chain_with_load_between;
     attributes:
         dev_mem_read_behind_cache
         dev_mem_written_behind_cache
         coherent_flag_for_other_port
-        write_combine_expected
-        write_combine_without_barrier;
+        coherent_transfer_not_asked_for
+        write_combine_expected;
     library:
         address_used_without_hand_over
         second_round_without_hand_over
@@ -104,7 +106,8 @@ programs! {
         sync_for_cpu_counts_elements
         sync_for_device_one_line_short
         hand_over_all_lacks_one
-        copied_by_memcpy
+        input_copied_by_memcpy
+        output_compared_by_memcmp
         taken_back_before_device_is_done;
     instructions:
         el0_clean_without_dsb
@@ -117,4 +120,12 @@ programs! {
         el0_clean_where_invalidate_is_needed
         el0_invalidate_without_first_line
         el0_past_end_of_mapping;
+    accelerator:
+        second_descriptor_not_cleaned
+        completion_polled_without_invalidate
+        result_invalidated_while_device_works
+        operand_stored_after_descriptor
+        neighbour_stored_while_device_works
+        slot_patched_without_invalidate
+        layer_read_between_layers;
 }

@@ -126,7 +126,10 @@ pub(crate) fn unmapping_is_no_clean(scene: &Scene, wrong: bool) -> Verdict {
 pub(crate) fn second_mapping_synced_at_wrong_offset(scene: &Scene, wrong: bool) -> Verdict {
     let buffer = scene.node.alloc(request(BYTES)).expect("the pool has room");
     let map = || scene.node.map_buffer(&buffer).expect("a handle maps");
-    let (input, other) = (Shared::new(&scene.node, map()), Shared::new(&scene.node, map()));
+    let (input, other) = (
+        Shared::new(&scene.node, map()),
+        Shared::new(&scene.node, map()),
+    );
     input.fill(1);
     // Lines are physical: through which mapping they are named does not matter, which ones does.
     let start = if wrong { PAGE } else { 0 };

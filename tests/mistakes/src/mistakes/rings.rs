@@ -101,7 +101,9 @@ pub(crate) fn chain_with_store_between(scene: &Scene, wrong: bool) -> Verdict {
         middle.store(0, first);
     }
     let expected = |index| if index == 0 { first } else { word(1, index) };
-    scene.seen_by_device(&middle).compare_with(0..BYTES, expected)
+    scene
+        .seen_by_device(&middle)
+        .compare_with(0..BYTES, expected)
 }
 
 pub(crate) fn chain_patched_without_invalidate(scene: &Scene, wrong: bool) -> Verdict {
@@ -113,7 +115,19 @@ pub(crate) fn chain_patched_without_invalidate(scene: &Scene, wrong: bool) -> Ve
     middle.store(0, !0);
     scene.flush(&middle, 0..8);
     let expected = |index| if index == 0 { !0 } else { word(1, index) };
-    scene.seen_by_device(&middle).compare_with(0..BYTES, expected)
+    scene
+        .seen_by_device(&middle)
+        .compare_with(0..BYTES, expected)
+}
+
+pub(crate) fn chain_over_dirty_buffer(scene: &Scene, wrong: bool) -> Verdict {
+    let (input, middle) = (scene.input(1), scene.buffer(BYTES));
+    middle.fill(9);
+    if !wrong {
+        scene.flush(&middle, 0..BYTES);
+    }
+    scene.copy(&input, &middle);
+    scene.seen_by_device(&middle).compare(1)
 }
 
 pub(crate) fn chain_with_late_clean(scene: &Scene, wrong: bool) -> Verdict {

@@ -129,7 +129,9 @@ pub(crate) fn flag_after_clean(scene: &Scene, wrong: bool) -> Verdict {
         scene.flush(&command, 0..BYTES);
     }
     let expected = |index| if index == 0 { !0 } else { word(1, index) };
-    scene.seen_by_device(&command).compare_with(0..BYTES, expected)
+    scene
+        .seen_by_device(&command)
+        .compare_with(0..BYTES, expected)
 }
 
 pub(crate) fn input_synced_as_output(scene: &Scene, wrong: bool) -> Verdict {
