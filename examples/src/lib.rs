@@ -5,12 +5,16 @@
 
 #![deny(unsafe_code)]
 
+pub mod cnn;
 pub mod footprint;
 pub mod pattern;
 // Where the program says that the ZDMA has finished.
 #[allow(unsafe_code)]
 pub mod replay;
 pub mod trace;
+// Register accesses.
+#[allow(unsafe_code)]
+pub mod uio;
 pub mod zdma;
 
 use std::error::Error;
