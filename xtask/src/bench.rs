@@ -53,6 +53,7 @@ pub(crate) fn main(context: &Context, args: &BenchArgs) -> Result<i32> {
         command: vec!["bench".to_owned()],
         files: guest::base_files(context, &kernel, &programs::examples(context)?)?,
         machine,
+        cache_model: None,
     };
     let first = measure(context, &kernel, &job, "first boot")?;
     let second = measure(context, &kernel, &job, "second boot, which must agree")?;

@@ -59,5 +59,6 @@ fn job(context: &Context, kernel: &Kernel, script: &str) -> Result<Job> {
         command: vec![script.to_owned()],
         files,
         machine,
+        cache_model: None,
     })
 }

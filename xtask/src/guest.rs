@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
+use crate::cache_model::{CacheModel, CacheModelArgs};
 use crate::context::Context;
 use crate::initramfs::{self, Files};
 use crate::kernel::{self, Kernel, KernelArgs};
@@ -28,6 +29,8 @@ pub(crate) struct GuestArgs {
     kernel: KernelArgs,
     #[command(flatten)]
     machine: MachineArgs,
+    #[command(flatten)]
+    cache_model: CacheModelArgs,
     /// Put a file or folder into the guest; by default programs go to /bin, others to /data
     #[arg(long, value_name = "HOST[:GUEST]")]
     add: Vec<String>,
@@ -75,6 +78,7 @@ pub(crate) struct Job {
     pub(crate) command: Vec<String>,
     pub(crate) files: Files,
     pub(crate) machine: MachineArgs,
+    pub(crate) cache_model: Option<CacheModel>,
 }
 
 /// How a run went: the command's exit status, or why it counts for nothing.
@@ -91,6 +95,7 @@ pub(crate) fn main(context: &Context, args: &GuestArgs) -> Result<i32> {
         command: args.command.clone(),
         files,
         machine: args.machine.clone(),
+        cache_model: args.cache_model.prepare(context)?,
     };
     match run(context, &kernel, &job, Program::Foreground)? {
         Ok(status) => Ok(status),
@@ -155,14 +160,13 @@ pub(crate) fn run(
     let dtb = dir.join("board.dtb");
     let default = context.root.join("dts/qemu-zcu102.dts");
     board::compile(job.machine.dts.as_deref().unwrap_or(&default), &dtb)?;
-    board::keep_processors(
-        &dtb,
-        if job.machine.icount {
-            1
-        } else {
-            job.machine.smp
-        },
-    )?;
+    let model = job.cache_model.as_ref();
+    let model = model.map(|model| model.session(kernel, &files, &dir));
+    let model = model.transpose()?;
+    // The clock that counts instructions, and the cache model, are for one processor.
+    let one_processor = job.machine.icount || model.is_some();
+    let smp = if one_processor { 1 } else { job.machine.smp };
+    board::keep_processors(&dtb, smp)?;
     if let Some(bytes) = job.machine.region {
         board::set_region_bytes(&dtb, bytes)?;
     }
@@ -171,9 +175,10 @@ pub(crate) fn run(
         initramfs: initramfs::write(context, kernel, &files, &dir)?,
         dtb,
         console: dir.join("console.log"),
-        smp: job.machine.smp,
+        smp,
         icount: job.machine.icount,
         input,
+        plugin: model.as_ref().map(|model| (model.ddr(), model.plugin())),
     };
     let timeout = Duration::from_secs(job.machine.timeout);
     let ended = qemu::run(&machine, program, timeout)?;
@@ -185,6 +190,10 @@ pub(crate) fn run(
             console::tail(&log, TAIL_LINES)
         )
     });
+    let outcome = match &model {
+        Some(model) => model.judge(outcome)?,
+        None => outcome,
+    };
     // The console log is what one looks at afterwards; the rest is large.
     for path in [&machine.initramfs, &machine.dtb] {
         let _ = fs::remove_file(path);

@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 
+use crate::cache_model::CacheModel;
 use crate::context::Context;
 use crate::guest::{self, Job, MachineArgs};
 use crate::kernel::Kernel;
@@ -101,6 +102,7 @@ pub(crate) fn run(
     kernel: &Kernel,
     suite: Suite,
     mut machine: MachineArgs,
+    cache_model: Option<CacheModel>,
 ) -> Result<Report> {
     let wanted = |name: &str| (name == BAD_DEVICE_TREE) == (suite == Suite::BadDeviceTree);
     let mut files = guest::base_files(context, kernel, &programs::examples(context)?)?;
@@ -133,6 +135,7 @@ pub(crate) fn run(
         command,
         files,
         machine,
+        cache_model,
     };
     let outcome = guest::run(
         context,

@@ -74,6 +74,11 @@ impl Files {
         self.add(host, &format!("{folder}/{}", name.to_string_lossy()))
     }
 
+    /// Where the files are on the host.
+    pub(crate) fn hosts(&self) -> impl Iterator<Item = &Path> {
+        self.files.values().map(PathBuf::as_path)
+    }
+
     /// The list that `gen_init_cpio` reads.
     fn list(&self) -> Result<String> {
         let mut folders: BTreeSet<String> = BTreeSet::new();

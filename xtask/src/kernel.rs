@@ -47,6 +47,11 @@ impl Kernel {
     pub(crate) fn image(&self) -> PathBuf {
         self.out.join("arch/arm64/boot/Image")
     }
+
+    /// The addresses of its symbols.
+    pub(crate) fn system_map(&self) -> PathBuf {
+        self.out.join("System.map")
+    }
 }
 
 /// The kernel's source tree: the user's own, or the one in the cache.

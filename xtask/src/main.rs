@@ -8,6 +8,7 @@ mod apt;
 mod bench;
 mod board;
 mod cache;
+mod cache_model;
 mod config;
 mod console;
 mod context;

@@ -34,6 +34,8 @@ pub(crate) struct Machine {
     pub(crate) icount: bool,
     /// Whether the program in the guest gets xtask's input.
     pub(crate) input: bool,
+    /// The file that is the board's memory, and QEMU's option for a plugin that accesses it too.
+    pub(crate) plugin: Option<(String, String)>,
 }
 
 /// What becomes of the output of the program in the guest, on the second UART.
@@ -104,15 +106,16 @@ pub(crate) fn run(machine: &Machine, program: Program, timeout: Duration) -> Res
 fn command(machine: &Machine) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--", "qemu-system-aarch64"]);
-    command.args([
-        "-M",
-        "xlnx-zcu102",
-        "-m",
-        "2G",
-        "-display",
-        "none",
-        "-no-reboot",
-    ]);
+    let mut board = "xlnx-zcu102".to_owned();
+    let mut kernel_arguments = COMMAND_LINE.to_owned();
+    if let Some((memory, plugin)) = &machine.plugin {
+        board += ",memory-backend=ddr";
+        let backend = format!("memory-backend-file,id=ddr,size=2G,share=on,mem-path={memory}");
+        command.args(["-object", &backend, "-plugin", plugin]);
+        // So that two programs whose code is the same page have the same addresses for it.
+        kernel_arguments += " norandmaps";
+    }
+    command.args(["-M", &board, "-m", "2G", "-display", "none", "-no-reboot"]);
     command.args(["-audio", "none", "-monitor", "none"]);
     if machine.icount {
         command.args([
@@ -143,7 +146,7 @@ fn command(machine: &Machine) -> Command {
     command
         .arg("-dtb")
         .arg(&machine.dtb)
-        .args(["-append", COMMAND_LINE]);
+        .args(["-append", &kernel_arguments]);
     command
 }
 

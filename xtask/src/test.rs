@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{bail, Context as _, Result};
 use clap::ValueEnum;
 
+use crate::cache_model::CacheModelArgs;
 use crate::context::Context;
 use crate::driver::{self, Checks};
 use crate::guest::MachineArgs;
@@ -32,6 +33,8 @@ pub(crate) struct TestArgs {
     /// The long forms too: many more random cases, other numbers of processors, dependencies
     #[arg(long)]
     long: bool,
+    #[command(flatten)]
+    cache_model: CacheModelArgs,
     /// Only this stage; can be given several times
     #[arg(long, value_name = "STAGE")]
     only: Vec<Stage>,
@@ -245,10 +248,11 @@ impl Session<'_> {
             &[2]
         };
         let context = self.context;
+        let model = self.args.cache_model.prepare(context)?;
         let mut sum = Report::default();
         for (round, &smp) in processors.iter().enumerate() {
             let machine = MachineArgs::for_tests(smp, GUEST_TIMEOUT_SECONDS);
-            let report = guest_tests::run(context, self.kernel()?, suite, machine)?;
+            let report = guest_tests::run(context, self.kernel()?, suite, machine, model.clone())?;
             if round == 0 {
                 self.guest
                     .get_or_insert_default()
