@@ -3,41 +3,45 @@
 //! A small convolutional network in 8-bit integers: its description, its file, a reference in exact
 //! arithmetic, and how a picture becomes its input.
 //!
-//! A tensor is a sequence of `i8`, channel by channel, in each row by row.
+//! A tensor is a sequence of `i8`, row by row, in each point by point, in each channel by channel.
 
 pub mod digit;
 mod file;
 pub mod picture;
 pub mod reference;
+// Where the program says that the accelerator has finished.
+#[allow(unsafe_code)]
+pub mod run;
 pub mod train;
 
 pub use file::FileError;
 
+use crate::accel::{Conv3x3, MatMul, Output};
 use picture::Picture;
 
 /// The extent of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
-    /// Channels, at least 1.
-    pub channels: usize,
     /// Rows, at least 1.
     pub height: usize,
     /// Columns, at least 1.
     pub width: usize,
+    /// Values of a point, at least 1.
+    pub channels: usize,
 }
 
 impl Shape {
     /// Values in the tensor, which are its bytes.
     #[must_use]
     pub fn values(self) -> usize {
-        self.channels * self.height * self.width
+        self.height * self.width * self.channels
     }
 }
 
 impl std::fmt::Display for Shape {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // As one string, so that a width given to the formatter counts.
-        f.pad(&format!("{}x{}x{}", self.channels, self.height, self.width))
+        f.pad(&format!("{}x{}x{}", self.height, self.width, self.channels))
     }
 }
 
@@ -46,11 +50,12 @@ impl std::fmt::Display for Shape {
 pub enum Layer {
     /// A convolution with 3x3 filters, stride 1, zeroes around the input, then bias and ReLU.
     ///
-    /// The weights are those of the first filter first: by input channel, then row, then column.
+    /// The weights are those of the first filter first: row by row, point by point, channel by channel.
     Conv(Weights),
     /// The largest of each 2x2 values; an odd last row or column is left out.
     MaxPool,
-    /// A product with a matrix, which has a row for every input and a column for every output.
+    /// A product with a matrix, which has a row for every input and a column for every output, then
+    /// bias.
     Dense(Weights),
 }
 
@@ -59,9 +64,9 @@ pub enum Layer {
 pub struct Weights {
     /// Channels or values that the layer puts out, at least 1.
     pub outputs: usize,
-    /// Bits by which sums are shifted right to make them values of 8 bits, 0 to 31.
+    /// Binary logarithm of what sums are divided by to make them values of 8 bits, 0 to 31.
     pub shift: u8,
-    /// Added to the sums before the shift, one for each output. A [`Layer::Dense`] has none.
+    /// Added to the sums before, one for each output.
     pub bias: Vec<i32>,
     /// Factors.
     pub weights: Vec<i8>,
@@ -99,6 +104,57 @@ impl Layer {
         }
     }
 
+    /// What the accelerator is to do for an input of shape `input`; `None` where the CPU computes the
+    /// layer.
+    #[must_use]
+    pub fn operation(&self, input: Shape) -> Option<Operation> {
+        let Shape {
+            height,
+            width,
+            channels,
+        } = input;
+        match self {
+            Self::Conv(Weights {
+                outputs: filters,
+                shift,
+                ..
+            }) => {
+                let output = Output {
+                    shift: *shift,
+                    relu: true,
+                };
+                let filters = *filters;
+                let conv = Conv3x3 {
+                    height,
+                    width,
+                    channels,
+                    filters,
+                    stride_2: false,
+                    output,
+                };
+                Some(Operation::Conv3x3(conv))
+            }
+            Self::Dense(Weights {
+                outputs: columns,
+                shift,
+                ..
+            }) => {
+                let output = Output {
+                    shift: *shift,
+                    relu: false,
+                };
+                let inner = input.values();
+                Some(Operation::MatMul(MatMul {
+                    rows: 1,
+                    inner,
+                    columns: *columns,
+                    output,
+                }))
+            }
+            Self::MaxPool => None,
+        }
+    }
+
     /// What the layer has learnt, if it learns.
     #[must_use]
     pub fn weights(&self) -> Option<&Weights> {
@@ -107,6 +163,15 @@ impl Layer {
             Self::MaxPool => None,
         }
     }
+}
+
+/// A layer as the accelerator computes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// A convolution.
+    Conv3x3(Conv3x3),
+    /// A product.
+    MatMul(MatMul),
 }
 
 /// A network: layers, each of which takes what the one before puts out.
@@ -159,15 +224,11 @@ impl Network {
                 network: self.input,
             });
         }
-        let mut values = Vec::with_capacity(self.input.values());
-        for channel in 0..self.input.channels {
-            let samples = picture
-                .samples
-                .iter()
-                .skip(channel % channels)
-                .step_by(channels);
-            values.extend(samples.map(|sample| (sample / 2) as i8));
-        }
+        let copies = self.input.channels / channels;
+        let samples = picture.samples.iter();
+        let values = samples
+            .flat_map(|sample| vec![(sample / 2) as i8; copies])
+            .collect();
         Ok(values)
     }
 }
@@ -199,13 +260,13 @@ mod tests {
     #[test]
     fn colours_become_channels() {
         let input = network(3).input(&picture(3, &[0, 2, 4, 255, 254, 253]));
-        assert_eq!(input, Ok(vec![0, 127, 1, 127, 2, 126]));
+        assert_eq!(input, Ok(vec![0, 1, 2, 127, 127, 126]));
     }
 
     #[test]
     fn grey_fills_every_channel() {
         let input = network(3).input(&picture(1, &[10, 20]));
-        assert_eq!(input, Ok(vec![5, 10, 5, 10, 5, 10]));
+        assert_eq!(input, Ok(vec![5, 5, 5, 10, 10, 10]));
     }
 
     #[test]

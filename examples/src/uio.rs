@@ -66,10 +66,7 @@ impl UioRegisters {
                 "it has {} bytes of registers, {bytes} are needed",
                 uio.bytes
             );
-            return Err(error(io::Error::new(
-                io::ErrorKind::InvalidData,
-                text,
-            )));
+            return Err(error(io::Error::new(io::ErrorKind::InvalidData, text)));
         }
         let file = OpenOptions::new()
             .read(true)

@@ -42,45 +42,50 @@ pub fn argmax(values: &[i8]) -> usize {
 
 /// The sums that a convolution makes of its input, before the shift.
 pub(super) fn conv_sums(weights: &Weights, shape: Shape, input: &[i8]) -> Vec<i32> {
-    let filter_values = 9 * shape.channels;
-    let plane = shape.height * shape.width;
-    let mut sums = Vec::with_capacity(weights.outputs * plane);
-    for (filter, bias) in weights
-        .weights
-        .chunks_exact(filter_values)
-        .zip(&weights.bias)
-    {
-        let start = sums.len();
-        sums.resize(start + plane, *bias);
-        for (kernel, channel) in filter.chunks_exact(9).zip(input.chunks_exact(plane)) {
-            add_channel(kernel, channel, shape, &mut sums[start..]);
+    let mut sums = Vec::with_capacity(shape.height * shape.width * weights.outputs);
+    for row in 0..shape.height {
+        for column in 0..shape.width {
+            let window = window(shape, input, row, column);
+            let filters = weights.weights.chunks_exact(window.len());
+            let biased = filters.zip(&weights.bias);
+            sums.extend(biased.map(|(filter, bias)| bias + dot(filter, &window)));
         }
     }
     sums
 }
 
-/// Adds what one input channel contributes to the sums of one filter.
-fn add_channel(kernel: &[i8], channel: &[i8], shape: Shape, sums: &mut [i32]) {
-    let Shape { height, width, .. } = shape;
-    for (at, factor) in kernel.iter().enumerate() {
-        // The filter's middle lies over the output; what it covers outside of the input is 0.
-        let (down, right) = (at / 3, at % 3);
-        let rows = 1_usize.saturating_sub(down)..(height + 1 - down).min(height);
-        let columns = 1_usize.saturating_sub(right)..(width + 1 - right).min(width);
-        for row in rows {
-            let from = (row + down - 1) * width;
-            let from = &channel[from + columns.start + right - 1..from + columns.end + right - 1];
-            let to = &mut sums[row * width + columns.start..row * width + columns.end];
-            for (to, from) in to.iter_mut().zip(from) {
-                *to += i32::from(*factor) * i32::from(*from);
+/// What a filter sees with its middle over a point: 3x3 points, zeroes outside of the input.
+fn window(shape: Shape, input: &[i8], row: usize, column: usize) -> Vec<i8> {
+    let Shape {
+        height,
+        width,
+        channels,
+    } = shape;
+    let mut window = Vec::with_capacity(9 * channels);
+    for row in [row.checked_sub(1), Some(row), Some(row + 1)] {
+        for column in [column.checked_sub(1), Some(column), Some(column + 1)] {
+            match (row, column) {
+                (Some(row), Some(column)) if row < height && column < width => {
+                    let start = (row * width + column) * channels;
+                    window.extend_from_slice(&input[start..start + channels]);
+                }
+                _ => window.resize(window.len() + channels, 0),
             }
         }
     }
+    window
+}
+
+fn dot(a: &[i8], b: &[i8]) -> i32 {
+    a.iter()
+        .zip(b)
+        .map(|(a, b)| i32::from(*a) * i32::from(*b))
+        .sum()
 }
 
 /// The sums that a fully connected layer makes of its input, before the shift.
 pub(super) fn dense_sums(weights: &Weights, input: &[i8]) -> Vec<i32> {
-    let mut sums = vec![0; weights.outputs];
+    let mut sums = weights.bias.clone();
     for (row, value) in weights.weights.chunks_exact(weights.outputs).zip(input) {
         for (sum, factor) in sums.iter_mut().zip(row) {
             *sum += i32::from(*factor) * i32::from(*value);
@@ -92,7 +97,7 @@ pub(super) fn dense_sums(weights: &Weights, input: &[i8]) -> Vec<i32> {
 fn conv(weights: &Weights, shape: Shape, input: &[i8]) -> Vec<i8> {
     let sums = conv_sums(weights, shape, input);
     sums.into_iter()
-        .map(|sum| shifted(sum.max(0), weights.shift))
+        .map(|sum| shifted(sum, weights.shift).max(0))
         .collect()
 }
 
@@ -103,26 +108,27 @@ fn dense(weights: &Weights, input: &[i8]) -> Vec<i8> {
         .collect()
 }
 
-/// A sum as a value of 8 bits: shifted right, rounding down, and limited to what 8 bits hold.
+/// A sum as a value of 8 bits: divided by a power of two, rounded half up, and limited.
 pub(super) fn shifted(sum: i32, shift: u8) -> i8 {
-    let value = sum >> shift;
+    let half = (1_i64 << shift) / 2;
+    let value = (i64::from(sum) + half) >> shift;
     i8::try_from(value).unwrap_or(if value < 0 { i8::MIN } else { i8::MAX })
 }
 
 fn max_pool(shape: Shape, input: &[i8]) -> Vec<i8> {
     let Shape {
-        channels,
         height,
         width,
+        channels,
     } = shape;
-    let (rows, columns) = (height / 2, width / 2);
-    let mut output = Vec::with_capacity(channels * rows * columns);
-    for channel in input.chunks_exact(height * width) {
-        for row in 0..rows {
-            let upper = &channel[2 * row * width..][..width];
-            let lower = &channel[(2 * row + 1) * width..][..width];
-            for (upper, lower) in upper.chunks_exact(2).zip(lower.chunks_exact(2)) {
-                output.push(upper[0].max(upper[1]).max(lower[0]).max(lower[1]));
+    let mut output = Vec::with_capacity(height / 2 * (width / 2) * channels);
+    for row in (0..height / 2).map(|row| 2 * row) {
+        for column in (0..width / 2).map(|column| 2 * column) {
+            for channel in 0..channels {
+                let value = |row, column| input[(row * width + column) * channels + channel];
+                let upper = value(row, column).max(value(row, column + 1));
+                let lower = value(row + 1, column).max(value(row + 1, column + 1));
+                output.push(upper.max(lower));
             }
         }
     }
@@ -143,9 +149,14 @@ mod tests {
     }
 
     const THREE: Shape = Shape {
-        channels: 1,
         height: 3,
         width: 3,
+        channels: 1,
+    };
+    const ONE: Shape = Shape {
+        height: 1,
+        width: 1,
+        channels: 1,
     };
     const COUNT: [i8; 9] = [1, 2, 3, 4, 5, 6, 7, 8, 9];
 
@@ -163,11 +174,8 @@ mod tests {
             layer(&upper_left, THREE, &COUNT),
             [0, 0, 0, 0, 1, 2, 0, 4, 5]
         );
-        let lower_right = Layer::Conv(weights(1, 0, &[0], &[0, 0, 0, 0, 0, 0, 0, 0, 1]));
-        assert_eq!(
-            layer(&lower_right, THREE, &COUNT),
-            [5, 6, 0, 8, 9, 0, 0, 0, 0]
-        );
+        let right = Layer::Conv(weights(1, 0, &[0], &[0, 0, 0, 0, 0, 1, 0, 0, 0]));
+        assert_eq!(layer(&right, THREE, &COUNT), [2, 3, 0, 5, 6, 0, 8, 9, 0]);
     }
 
     #[test]
@@ -182,96 +190,97 @@ mod tests {
     #[test]
     fn channels_add_up_and_every_filter_makes_one() {
         let shape = Shape {
-            channels: 2,
             height: 1,
             width: 2,
+            channels: 2,
         };
         let mut factors = [0; 36];
-        // First filter: 2 * first channel + 3 * second. Second filter: the second channel's right
-        // neighbour, negative.
-        (factors[4], factors[13], factors[32]) = (2, 3, -1);
+        // First filter, in the middle: 2 * first channel + 3 * second. Second filter: the second
+        // channel of the right neighbour, negative.
+        (factors[8], factors[9], factors[18 + 11]) = (2, 3, -1);
         let conv = Layer::Conv(weights(2, 0, &[1, 50], &factors));
-        assert_eq!(layer(&conv, shape, &[1, 2, 10, 20]), [33, 65, 30, 50]);
+        assert_eq!(layer(&conv, shape, &[1, 10, 2, 20]), [33, 30, 65, 50]);
     }
 
     #[test]
     fn a_single_value_is_convolved_with_the_middle_alone() {
-        let shape = Shape {
-            channels: 1,
-            height: 1,
-            width: 1,
-        };
         let conv = Layer::Conv(weights(
             1,
             1,
-            &[1],
+            &[2],
             &[100, 100, 100, 100, 3, 100, 100, 100, 100],
         ));
-        assert_eq!(layer(&conv, shape, &[5]), [8]);
+        assert_eq!(layer(&conv, ONE, &[5]), [9]);
     }
 
     #[test]
     fn negative_sums_become_zero_in_a_convolution_only() {
-        let shape = Shape {
-            channels: 1,
-            height: 1,
-            width: 1,
-        };
         let conv = Layer::Conv(weights(1, 0, &[-3], &[0, 0, 0, 0, 1, 0, 0, 0, 0]));
-        assert_eq!(layer(&conv, shape, &[2]), [0]);
-        let dense = Layer::Dense(weights(1, 0, &[], &[-1]));
-        assert_eq!(layer(&dense, shape, &[2]), [-2]);
+        assert_eq!(layer(&conv, ONE, &[2]), [0]);
+        let dense = Layer::Dense(weights(1, 0, &[-3], &[1]));
+        assert_eq!(layer(&dense, ONE, &[2]), [-1]);
     }
 
     #[test]
-    fn a_shift_rounds_down_and_the_result_is_limited() {
+    fn sums_are_divided_rounded_half_up_and_limited() {
         let cases = [
-            (7, 1, 3),
-            (-7, 1, -4),
+            (6, 2, 2),
+            (5, 2, 1),
+            (-6, 2, -1),
+            (-7, 2, -2),
             (127, 0, 127),
             (128, 0, 127),
             (-129, 0, -128),
+            (i32::MAX, 31, 1),
+            (i32::MIN, 31, -1),
         ];
         for (sum, shift, expected) in cases {
-            assert_eq!(shifted(sum, shift), expected, "{sum} >> {shift}");
+            assert_eq!(shifted(sum, shift), expected, "{sum} / 2^{shift}");
         }
-        assert_eq!(shifted(i32::MIN, 31), -1);
     }
 
     #[test]
     fn the_largest_products_do_not_overflow() {
         let shape = Shape {
-            channels: 1024,
             height: 1,
             width: 1,
+            channels: 1024,
         };
-        let dense = Layer::Dense(weights(1, 17, &[], &[-128; 1024]));
+        let dense = Layer::Dense(weights(1, 17, &[0], &[-128; 1024]));
         assert_eq!(layer(&dense, shape, &[-128; 1024]), [127]);
     }
 
     #[test]
     fn a_matrix_has_a_column_for_every_output() {
         let shape = Shape {
-            channels: 2,
             height: 1,
             width: 1,
+            channels: 2,
         };
-        let dense = Layer::Dense(weights(3, 0, &[], &[1, 2, 3, 10, 20, 30]));
-        assert_eq!(layer(&dense, shape, &[1, -1]), [-9, -18, -27]);
+        let dense = Layer::Dense(weights(3, 0, &[0, 0, 100], &[1, 2, 3, 10, 20, 30]));
+        assert_eq!(layer(&dense, shape, &[1, -1]), [-9, -18, 73]);
     }
 
     #[test]
-    fn pooling_takes_the_largest_and_leaves_odd_ends_out() {
+    fn pooling_takes_the_largest_of_each_channel_and_leaves_odd_ends_out() {
         let shape = Shape {
-            channels: 2,
             height: 3,
-            width: 5,
+            width: 3,
+            channels: 2,
         };
-        let mut input = [-5; 30];
-        // 99 in the row and the column that are left out.
-        (input[1], input[7], input[4], input[10]) = (-1, 9, 99, 99);
-        (input[20], input[23], input[29]) = (4, -128, 99);
-        assert_eq!(layer(&Layer::MaxPool, shape, &input), [-1, 9, 4, -5]);
+        let input = [
+            -5, 1, -1, 2, 99, 99, //
+            -4, 3, -8, 4, 99, 99, //
+            99, 99, 99, 99, 99, 99,
+        ];
+        assert_eq!(layer(&Layer::MaxPool, shape, &input), [-1, 4]);
+        let shape = Shape {
+            height: 2,
+            width: 4,
+            channels: 1,
+        };
+        let input = [1, 2, 3, 4, 8, 7, 6, 5];
+        assert_eq!(layer(&Layer::MaxPool, shape, &input), [8, 6]);
     }
 
     #[test]
@@ -284,16 +293,16 @@ mod tests {
     #[test]
     fn each_layer_takes_what_the_one_before_puts_out() {
         let double = Layer::Conv(weights(1, 0, &[1], &[0, 0, 0, 0, 2, 0, 0, 0, 0]));
-        let sum = Layer::Dense(weights(1, 0, &[], &[1]));
+        let sum = Layer::Dense(weights(1, 0, &[1], &[1]));
         let network = Network {
             input: Shape {
-                channels: 1,
                 height: 2,
                 width: 2,
+                channels: 1,
             },
             layers: vec![double, Layer::MaxPool, sum],
         };
-        let expected = [vec![3, 5, 7, 9], vec![9], vec![9]];
+        let expected = [vec![3, 5, 7, 9], vec![9], vec![10]];
         assert_eq!(outputs(&network, &[1, 2, 3, 4]), expected);
     }
 }

@@ -61,9 +61,7 @@ pub fn network() -> Network {
         }
     }
     let digits: Vec<usize> = pictures.iter().map(|(digit, _)| *digit).collect();
-    network
-        .layers
-        .push(Layer::Dense(learnt(&examples, &digits)));
+    network.layers.push(Layer::Dense(learnt(examples, &digits)));
     network
 }
 
@@ -122,10 +120,39 @@ fn filters(random: &mut Random, outputs: usize, shape: Shape, examples: &[Vec<i8
 }
 
 /// A layer that maps each example to its digit, as far as the perceptron's rule finds one.
-fn learnt(examples: &[Vec<i8>], digits: &[usize]) -> Weights {
-    let inputs = examples.first().map_or(0, Vec::len);
-    // A row for every digit; transposed at the end.
-    let mut rows = vec![vec![0_i32; inputs]; DIGITS];
+fn learnt(mut examples: Vec<Vec<i8>>, digits: &[usize]) -> Weights {
+    // The bias is the weight of an input that is always the same.
+    for example in &mut examples {
+        example.push(i8::MAX);
+    }
+    let rows = perceptron(&examples, digits);
+    let largest = rows.iter().flatten().map(|weight| weight.abs()).max();
+    let largest = largest.unwrap_or(0).max(1);
+    let small = |weight: &i32| reference::shifted(weight * 127 / largest, 0);
+    let mut columns: Vec<Vec<i8>> = Vec::new();
+    for at in 0..examples.first().map_or(0, Vec::len) {
+        columns.push(rows.iter().map(|row| small(&row[at])).collect());
+    }
+    let bias = columns.pop().unwrap_or_default();
+    let mut learnt = Weights {
+        outputs: DIGITS,
+        shift: 0,
+        bias: bias
+            .iter()
+            .map(|weight| i32::from(*weight) * i32::from(i8::MAX))
+            .collect(),
+        weights: columns.concat(),
+    };
+    let sums = examples
+        .iter()
+        .flat_map(|e| reference::dense_sums(&learnt, e));
+    learnt.shift = shift_for(sums.map(i32::abs).max().unwrap_or(0));
+    learnt
+}
+
+/// Weights, a row for every digit, that score most examples best with the row of their digit.
+fn perceptron(examples: &[Vec<i8>], digits: &[usize]) -> Vec<Vec<i32>> {
+    let mut rows = vec![vec![0_i32; examples.first().map_or(0, Vec::len)]; DIGITS];
     for _ in 0..ROUNDS {
         let mut wrong = 0;
         for (example, digit) in examples.iter().zip(digits) {
@@ -145,28 +172,7 @@ fn learnt(examples: &[Vec<i8>], digits: &[usize]) -> Weights {
             break;
         }
     }
-    let largest = rows
-        .iter()
-        .flatten()
-        .map(|weight| weight.abs())
-        .max()
-        .unwrap_or(0)
-        .max(1);
-    let small = |weight: i32| reference::shifted(weight * 127 / largest, 0);
-    let weights = (0..inputs)
-        .flat_map(|at| rows.iter().map(move |row| small(row[at])))
-        .collect();
-    let mut learnt = Weights {
-        outputs: DIGITS,
-        shift: 0,
-        bias: Vec::new(),
-        weights,
-    };
-    let sums = examples
-        .iter()
-        .flat_map(|e| reference::dense_sums(&learnt, e));
-    learnt.shift = shift_for(sums.map(i32::abs).max().unwrap_or(0));
-    learnt
+    rows
 }
 
 fn score(row: &[i32], example: &[i8]) -> i64 {
