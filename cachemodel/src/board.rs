@@ -2,6 +2,7 @@
 
 //! What happens on the board, told by QEMU, put into the terms of the cache model.
 
+use crate::accelerator::Accelerator;
 use crate::cpu::{Cpu, Registers, SystemRegister};
 use crate::filter::Filter;
 use crate::instruction::CacheOperation;
@@ -46,12 +47,33 @@ pub struct Board<M> {
     pub model: Model<M>,
     cpu: Cpu,
     channels: [Channel; NR_CHANNELS],
+    accelerator: Option<Accelerator>,
     symbols: Symbols,
     anchors: Option<Anchors>,
     layout: Option<Layout>,
     processes: Vec<Process>,
     process_index: HashMap<Process, u32>,
     frames: Vec<Frames>,
+}
+
+/// Names the accelerator in a [`Place`]; lower numbers are channels of ZDMA, from 1 on.
+const ACCELERATOR: u32 = 100;
+
+/// The name of the bus master with a number, if that is one.
+pub fn master_name(number: u32) -> Option<String> {
+    if number == ACCELERATOR {
+        return Some("accelerator".to_owned());
+    }
+    let channel = usize::try_from(number).ok()?.checked_sub(1)?;
+    Some(zdma::channel_name(channel))
+}
+
+/// The 4-byte words of what was stored, with their offsets.
+fn words(value: u128, len: u64) -> impl Iterator<Item = (u64, u32)> {
+    (0..len).step_by(4).map(move |at| {
+        let word = value >> (at * 8) & u128::from(u32::MAX);
+        (at, u32::try_from(word).unwrap_or(0))
+    })
 }
 
 /// Bytes of code around an instruction by which its program is recognised.
@@ -90,6 +112,7 @@ impl<M: Memory> Board<M> {
             model,
             cpu: Cpu::default(),
             channels: std::array::from_fn(|_| Channel::default()),
+            accelerator: None,
             symbols,
             anchors,
             layout: None,
@@ -97,6 +120,13 @@ impl<M: Memory> Board<M> {
             process_index: HashMap::new(),
             frames: Vec::new(),
         }
+    }
+
+    /// Adds an accelerator with its registers at a physical address.
+    pub fn add_accelerator(&mut self, base: u64) {
+        let accelerator = Accelerator::new(base);
+        accelerator.show(&mut self.model.memory);
+        self.accelerator = Some(accelerator);
     }
 
     /// The CPU has loaded or stored.
@@ -141,8 +171,11 @@ impl<M: Memory> Board<M> {
                 Some(_) => self.model.store(&access_kind, physical, access.len),
                 None => self.model.load(&access_kind, physical, access.len),
             }
+            self.tick(registers);
         } else if let Some((channel, register)) = zdma::channel_at(physical) {
             self.access_zdma(registers, access, channel, register);
+        } else if self.is_accelerator(physical) {
+            self.access_accelerator(registers, access, physical);
         } else {
             filter.pass(access.address);
         }
@@ -162,17 +195,56 @@ impl<M: Memory> Board<M> {
             master: u32::try_from(channel + 1).unwrap_or(0),
             ..self.place(registers, access.pc)
         };
-        if self.model.policy().kind() == policy::Kind::Prefetch && zdma::may_start(register) {
+        if zdma::may_start(register) {
+            self.look_for_uncached(registers);
+        }
+        let channel = &mut self.channels[channel];
+        for (word, value) in words(value, access.len) {
+            transfer::zdma_store(&mut self.model, channel, start, register + word, value);
+        }
+    }
+
+    fn is_accelerator(&self, physical: u64) -> bool {
+        let accelerator = self.accelerator.as_ref();
+        accelerator.is_some_and(|a| a.registers().contains(&physical))
+    }
+
+    fn access_accelerator(
+        &mut self,
+        registers: &impl Registers,
+        access: &MemoryAccess,
+        physical: u64,
+    ) {
+        let start = Place {
+            master: ACCELERATOR,
+            ..self.place(registers, access.pc)
+        };
+        if let (Some(value), Some(accelerator)) = (access.stored, &mut self.accelerator) {
+            let offset = physical - accelerator.registers().start;
+            for (word, value) in words(value, access.len) {
+                accelerator.store(&mut self.model.memory, start, offset + word, value);
+            }
+        }
+        self.tick(registers);
+    }
+
+    /// Time passes for the accelerator.
+    fn tick(&mut self, registers: &impl Registers) {
+        if self.accelerator.as_ref().is_some_and(Accelerator::is_due) {
+            self.look_for_uncached(registers);
+        }
+        if let Some(accelerator) = &mut self.accelerator {
+            accelerator.tick(&mut self.model);
+        }
+    }
+
+    /// Tells the model what the running process reaches past the cache.
+    fn look_for_uncached(&mut self, registers: &impl Registers) {
+        if self.model.policy().kind() == policy::Kind::Prefetch {
             let tables = self.cpu.tables(registers);
             let region = self.model.region();
             let ranges = uncached_by_process(&self.model.memory, &tables, region);
             self.model.set_uncached(ranges);
-        }
-        let channel = &mut self.channels[channel];
-        for word in 0..access.len.div_ceil(4) {
-            let half = u32::try_from(value >> (word * 32) & u128::from(u32::MAX)).unwrap_or(0);
-            let offset = register + word * 4;
-            transfer::zdma_store(&mut self.model, channel, start, offset, half);
         }
     }
 
@@ -216,6 +288,7 @@ impl<M: Memory> Board<M> {
                     Some(kind) => self.model.maintain(kind, &access, found.physical),
                     None => self.model.zero_line(&access, found.physical),
                 }
+                self.tick(registers);
             }
             (_, Some(_)) => {
                 let line = address / LINE * LINE;

@@ -15,6 +15,8 @@ pub struct Config {
     pub region: Range<u64>,
     /// What the cache does on its own.
     pub policy: Policy,
+    /// Where the accelerator's registers are, if there is one.
+    pub accelerator: Option<u64>,
     /// Where the report goes.
     pub json: Option<PathBuf>,
     /// The kernel's System.map.
@@ -35,6 +37,7 @@ impl Config {
             ddr: PathBuf::new(),
             region: 0x4000_0000..0x8000_0000,
             policy: "never".parse()?,
+            accelerator: None,
             json: None,
             system_map: None,
             symbols: Vec::new(),
@@ -47,13 +50,14 @@ impl Config {
                 "ddr" => ddr = Some(value.into()),
                 "region" => config.region = region(value)?,
                 "policy" => config.policy = value.parse()?,
+                "accelerator" => config.accelerator = Some(page(value)?),
                 "json" => config.json = Some(value.into()),
                 "map" => config.system_map = Some(value.into()),
                 "symbols" => config.symbols.push(value.into()),
                 _ => {
                     return Err(format!(
-                        "no argument is named {key:?}; there are ddr, region, policy, json, map, \
-                         symbols"
+                        "no argument is named {key:?}; there are ddr, region, policy, \
+                         accelerator, json, map, symbols"
                     ))
                 }
             }
@@ -63,12 +67,23 @@ impl Config {
     }
 }
 
-/// Reads `START-END`, hexadecimal with 0x or decimal.
-fn region(text: &str) -> Result<Range<u64>, String> {
-    let number = |text: &str| match text.strip_prefix("0x") {
+/// Reads a number, hexadecimal with 0x or decimal.
+fn number(text: &str) -> Option<u64> {
+    match text.strip_prefix("0x") {
         Some(digits) => u64::from_str_radix(digits, 16).ok(),
         None => text.parse().ok(),
-    };
+    }
+}
+
+/// Reads the address of a page.
+fn page(text: &str) -> Result<u64, String> {
+    number(text)
+        .filter(|address| address % 4096 == 0)
+        .ok_or_else(|| format!("{text:?} is not the address of a page of 4096 bytes"))
+}
+
+/// Reads `START-END`.
+fn region(text: &str) -> Result<Range<u64>, String> {
     let range = text
         .split_once('-')
         .and_then(|(start, end)| Some(number(start)?..number(end)?));
@@ -91,6 +106,7 @@ mod tests {
         let arguments = [
             "ddr=/dev/shm/ddr",
             "region=0x1000-0x3000",
+            "accelerator=0x4000",
             "policy=evict:7",
             "symbols=a",
             "symbols=b",
@@ -100,6 +116,7 @@ mod tests {
         assert_eq!(config.region, 0x1000..0x3000);
         assert_eq!(config.policy.to_string(), "evict:7");
         assert_eq!(config.symbols.len(), 2);
+        assert_eq!(config.accelerator, Some(0x4000));
         assert_eq!(config.json, None);
     }
 
@@ -117,6 +134,7 @@ mod tests {
         assert!(error(&["ddr=x", "speed=1"]).contains("\"speed\""));
         assert!(error(&["ddr"]).contains("KEY=VALUE"));
         assert!(error(&["ddr=x", "region=0x1000-0x1800"]).contains("4096"));
+        assert!(error(&["ddr=x", "accelerator=0x10"]).contains("page"));
         assert!(error(&["ddr=x", "region=0x3000-0x1000"]).contains("START-END"));
     }
 }

@@ -19,6 +19,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod accelerator;
 pub mod board;
 pub mod config;
 pub mod counts;

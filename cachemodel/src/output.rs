@@ -2,12 +2,11 @@
 
 //! The end-of-run report, as JSON for programs and as text for people.
 
-use crate::board::Board;
+use crate::board::{master_name, Board};
 use crate::counts::Counts;
 use crate::memory::Memory;
 use crate::report::{Place, Report};
 use crate::symbols::Frame;
-use crate::zdma;
 use serde::Serialize;
 use std::fmt::Write;
 use std::ops::Range;
@@ -194,7 +193,6 @@ fn range(lines: &Range<u64>) -> [String; 2] {
 
 fn place<M: Memory>(board: &Board<M>, place: Place, frames: &[Frame]) -> PlaceOutput {
     let process = board.process(place.process);
-    let channel = usize::try_from(place.master).unwrap_or(0).checked_sub(1);
     PlaceOutput {
         pc: hex(place.pc),
         exception_level: u8::from(place.pc >> 55 & 1 != 0),
@@ -204,6 +202,6 @@ fn place<M: Memory>(board: &Board<M>, place: Place, frames: &[Frame]) -> PlaceOu
             pid: process.pid,
             name: process.name.clone(),
         }),
-        device: channel.map(zdma::channel_name),
+        device: master_name(place.master),
     }
 }

@@ -112,13 +112,16 @@ fn install(info: &qemu::Info, arguments: &[String]) -> Result<(), String> {
         symbols.add_object(object);
     }
     let model = Model::new(ddr, config.region, config.policy);
-    let board = Mutex::new(Board::new(model, symbols));
+    let mut board = Board::new(model, symbols);
+    if let Some(base) = config.accelerator {
+        board.add_accelerator(base);
+    }
     if let Some(json) = config.json {
         // Set once: QEMU calls once.
         let _ = JSON.set(json);
     }
     BOARD
-        .set(board)
+        .set(Mutex::new(board))
         .map_err(|_| "QEMU loads the plugin twice".to_owned())
 }
 

@@ -258,7 +258,6 @@ mod tests {
 
     #[test]
     fn writes_every_range_and_nothing_beside_it() {
-        let counting = Memory::counting();
         for start in 0..32_usize {
             for end in start..=32 {
                 let mut memory = Memory::counting();

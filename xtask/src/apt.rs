@@ -5,14 +5,14 @@
 //! The system's mirror and keys are used, but its list of sources is not changed: backports and
 //! the arm64 packages are known only to this configuration.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{bail, Context, Result};
 
-use crate::cache::Cache;
+use crate::cache::{Cache, Lock};
 use crate::files::sha256_file;
 use crate::process::{capture, on_path, run_logged, shown};
 use crate::sources::{self, Source};
@@ -28,7 +28,7 @@ pub(crate) struct Apt {
     sources: Vec<Source>,
     updated: bool,
     /// Two runs at once take turns.
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Apt {

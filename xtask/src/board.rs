@@ -2,6 +2,8 @@
 
 //! The device tree of the emulated board.
 
+use std::fs;
+use std::ops::Range;
 use std::path::Path;
 use std::process::Command;
 
@@ -42,8 +44,38 @@ pub(crate) fn keep_processors(dtb: &Path, count: u32) -> Result<()> {
     Ok(())
 }
 
-/// Changes the size of the reserved region in a compiled device tree.
-pub(crate) fn set_region_bytes(dtb: &Path, bytes: u64) -> Result<()> {
+/// A region that a device tree reserves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Region {
+    node: String,
+    /// The cells of the address.
+    start: [String; 2],
+    /// Physical addresses.
+    pub(crate) addresses: Range<u64>,
+}
+
+/// Applies an overlay to a compiled device tree.
+pub(crate) fn apply(overlay: &Path, dtb: &Path) -> Result<()> {
+    let compiled = dtb.with_extension("dtbo");
+    let mut dtc = Command::new("dtc");
+    dtc.args(["-q", "-I", "dts", "-O", "dtb", "-o"]);
+    capture(dtc.args([&compiled, overlay]))?;
+    let merged = dtb.with_extension("merged");
+    let mut fdtoverlay = Command::new("fdtoverlay");
+    capture(
+        fdtoverlay
+            .arg("-i")
+            .arg(dtb)
+            .arg("-o")
+            .args([&merged, &compiled]),
+    )?;
+    fs::rename(&merged, dtb)?;
+    fs::remove_file(&compiled)?;
+    Ok(())
+}
+
+/// The region of a device tree that reserves one.
+pub(crate) fn region(dtb: &Path) -> Result<Region> {
     let list = capture(
         Command::new("fdtget")
             .arg("-l")
@@ -66,9 +98,24 @@ pub(crate) fn set_region_bytes(dtb: &Path, bytes: u64) -> Result<()> {
             .args([&node, "reg"]),
     )?;
     let cells: Vec<&str> = reg.split_whitespace().collect();
-    let [high, low, _, _] = cells[..] else {
+    let [high, low, size_high, size_low] = cells[..] else {
         bail!("{node} has a reg of {} cells; 4 are expected", cells.len());
     };
+    let number = |high: &str, low: &str| {
+        u64::from_str_radix(&format!("{high}{low:0>8}"), 16).context("a cell is no number")
+    };
+    let start = number(high, low)?;
+    let end = start + number(size_high, size_low)?;
+    Ok(Region {
+        start: [high.to_owned(), low.to_owned()],
+        addresses: start..end,
+        node,
+    })
+}
+
+/// Changes the size of the reserved region in a compiled device tree.
+pub(crate) fn set_region_bytes(dtb: &Path, bytes: u64) -> Result<()> {
+    let Region { node, start, .. } = region(dtb)?;
     let size = [
         format!("{:x}", bytes >> 32),
         format!("{:x}", bytes & 0xffff_ffff),
@@ -77,7 +124,8 @@ pub(crate) fn set_region_bytes(dtb: &Path, bytes: u64) -> Result<()> {
         Command::new("fdtput")
             .args(["-t", "x"])
             .arg(dtb)
-            .args([&node, "reg", high, low])
+            .args([&node, "reg"])
+            .args(start)
             .args(size),
     )
     .context("cannot change the region's size")?;

@@ -11,6 +11,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use nix::fcntl::{Flock, FlockArg};
 use sha2::{Digest, Sha256};
 
 use crate::files::{files_below, hex, sha256_file};
@@ -89,7 +90,7 @@ impl Cache {
     }
 
     /// Takes the lock of that name, waiting for whoever holds it.
-    pub(crate) fn lock(&self, name: &str) -> Result<File> {
+    pub(crate) fn lock(&self, name: &str) -> Result<Lock> {
         lock(&self.root.join("locks").join(name.replace('/', "-")))
     }
 
@@ -100,11 +101,13 @@ impl Cache {
     }
 
     /// Returns the folder of a complete entry, calling `make` to fill it when there is none.
+    ///
+    /// `make` gets the folder and the entry's lock.
     pub(crate) fn entry(
         &self,
         kind: &str,
         key: &Key,
-        make: impl FnOnce(&Path) -> Result<()>,
+        make: impl FnOnce(&Path, &File) -> Result<()>,
     ) -> Result<PathBuf> {
         let name = format!("{kind}/{}", key.hash());
         let dir = self.root.join(&name);
@@ -112,7 +115,7 @@ impl Cache {
         if marker.is_file() {
             return Ok(dir);
         }
-        let _lock = self.lock(&name)?;
+        let lock = self.lock(&name)?;
         if marker.is_file() {
             return Ok(dir);
         }
@@ -121,7 +124,7 @@ impl Cache {
                 .with_context(|| format!("cannot remove the unfinished {}", dir.display()))?;
         }
         fs::create_dir_all(&dir)?;
-        make(&dir)?;
+        make(&dir, &lock)?;
         // Renamed into place, so that a marker is there whole or not at all.
         let unfinished = dir.join(".marker");
         fs::write(&unfinished, &key.parts)?;
@@ -130,18 +133,24 @@ impl Cache {
     }
 }
 
+/// An exclusive lock on a file, for as long as the value lives.
+pub(crate) type Lock = Flock<File>;
+
 /// Takes an exclusive lock on the file `path`, waiting for whoever holds it.
-pub(crate) fn lock(path: &Path) -> Result<File> {
+pub(crate) fn lock(path: &Path) -> Result<Lock> {
     let file = File::create(path).with_context(|| format!("cannot create {}", path.display()))?;
-    if file.try_lock().is_err() {
-        ui::note(format!(
-            "waiting for another xtask that holds {}",
-            path.display()
-        ));
-        file.lock()
-            .with_context(|| format!("cannot lock {}", path.display()))?;
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => Ok(lock),
+        Err((file, _)) => {
+            ui::note(format!(
+                "waiting for another xtask that holds {}",
+                path.display()
+            ));
+            Flock::lock(file, FlockArg::LockExclusive)
+                .map_err(|(_, error)| error)
+                .with_context(|| format!("cannot lock {}", path.display()))
+        }
     }
-    Ok(file)
 }
 
 #[cfg(test)]
@@ -178,18 +187,18 @@ mod tests {
         let root = scratch("entry");
         let cache = Cache::at(&root).unwrap();
         let key = Key::default().part("k", "1");
-        let failed = cache.entry("kind", &key, |dir| {
+        let failed = cache.entry("kind", &key, |dir, _| {
             fs::write(dir.join("half"), "")?;
             anyhow::bail!("interrupted")
         });
         assert!(failed.is_err());
         let dir = cache
-            .entry("kind", &key, |dir| {
+            .entry("kind", &key, |dir, _| {
                 assert!(!dir.join("half").exists());
                 Ok(fs::write(dir.join("whole"), "")?)
             })
             .unwrap();
-        let again = cache.entry("kind", &key, |_| unreachable!()).unwrap();
+        let again = cache.entry("kind", &key, |_, _| unreachable!()).unwrap();
         assert_eq!(again, dir);
         assert!(dir.join("whole").exists());
         fs::remove_dir_all(root).unwrap();

@@ -4,6 +4,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Read;
+use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -11,6 +12,7 @@ use std::process::{Command, Stdio};
 use anyhow::{bail, Context as _, Result};
 use serde_json::Value;
 
+use crate::board;
 use crate::context::Context;
 use crate::guest::Outcome;
 use crate::initramfs::Files;
@@ -20,6 +22,12 @@ use crate::ui::Step;
 
 /// Bytes of the board's DDR.
 const DDR_BYTES: u64 = 2 << 30;
+
+/// Physical addresses of the region where the device tree does not say.
+const DEFAULT_REGION: Range<u64> = 0x4000_0000..0x8000_0000;
+
+/// Where `dts/accelerator.dtso` has the accelerator's registers.
+const ACCELERATOR_REGISTERS: u64 = 0x3fff_f000;
 
 /// Options of commands that can run the guest under the model.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -100,6 +108,7 @@ fn library(messages: &str) -> Result<PathBuf> {
 #[derive(Debug)]
 pub(crate) struct Session<'a> {
     model: &'a CacheModel,
+    region: Range<u64>,
     /// The board's memory, which has no name and is gone with this process.
     ddr: File,
     findings: PathBuf,
@@ -108,13 +117,19 @@ pub(crate) struct Session<'a> {
 }
 
 impl CacheModel {
-    /// Prepares a run with files in `dir`; `files` are the guest's.
+    /// Prepares a run whose files are in the folder of `dtb`, the board's device tree, to which it
+    /// adds the accelerator. `files` are the guest's.
     pub(crate) fn session(
         &self,
+        context: &Context,
         kernel: &Kernel,
         files: &Files,
-        dir: &Path,
+        dtb: &Path,
     ) -> Result<Session<'_>> {
+        // A tree that reserves several regions is one of the tests' for what is refused.
+        let region = board::region(dtb).map_or(DEFAULT_REGION, |region| region.addresses);
+        board::apply(&context.root.join("dts/accelerator.dtso"), dtb)?;
+        let dir = dtb.parent().unwrap_or(Path::new("."));
         let folder = if has_room(Path::new("/dev/shm")) {
             Path::new("/dev/shm")
         } else {
@@ -123,6 +138,7 @@ impl CacheModel {
         let objects = files.hosts().filter(|path| is_elf(path));
         Ok(Session {
             model: self,
+            region,
             ddr: unnamed_file(folder)?,
             findings: dir.join("cache-model.json"),
             objects: objects.map(Path::to_owned).collect(),
@@ -141,6 +157,9 @@ impl Session<'_> {
     pub(crate) fn plugin(&self) -> String {
         let mut text = escaped(&self.model.library);
         text += &format!(",policy={},ddr={}", self.model.policy, self.ddr());
+        let Range { start, end } = self.region;
+        text += &format!(",region={start:#x}-{end:#x}");
+        text += &format!(",accelerator={ACCELERATOR_REGISTERS:#x}");
         text += &format!(",json={}", escaped(&self.findings));
         text += &format!(",map={}", escaped(&self.system_map));
         for object in &self.objects {
@@ -248,6 +267,7 @@ mod tests {
         fs::write(&path, findings).unwrap();
         Session {
             model,
+            region: DEFAULT_REGION,
             ddr: File::open("/dev/null").unwrap(),
             findings: path,
             objects: Vec::new(),

@@ -6,7 +6,8 @@
 const REPORT: &str = "fpgamem-guest: ";
 
 /// Words of a kernel that found a fault in itself or in a module.
-const FAULTS: [&str; 26] = [
+const FAULTS: [&str; 28] = [
+    "[ cut here ]",
     "WARNING:",
     "BUG:",
     "BUG at ",
@@ -27,6 +28,7 @@ const FAULTS: [&str; 26] = [
     "possible recursive locking",
     "possible circular locking",
     "INFO: possible",
+    "INFO: trying to register",
     "INFO: rcu",
     "rcu: INFO:",
     "INFO: task ",

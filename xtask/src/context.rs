@@ -50,11 +50,15 @@ impl Context {
     }
 
     /// Files that git tracks, relative to the checkout.
+    ///
+    /// # Errors
+    ///
+    /// When the sources are no checkout.
     pub(crate) fn tracked_files(&self) -> Result<Vec<PathBuf>> {
         let list = process::capture(
             std::process::Command::new("git")
                 .current_dir(&self.root)
-                .args(["ls-files", "-z"]),
+                .args(["-c", "safe.directory=*", "ls-files", "-z"]),
         )?;
         Ok(list
             .split('\0')

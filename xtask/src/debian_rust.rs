@@ -58,7 +58,7 @@ fn library_for_target(cache: &Cache, package: &str, version: &str) -> Result<Pat
     let key = Key::default()
         .part("package", package)
         .part("rustc", version);
-    let entry = cache.entry("rust-library", &key, |dir| {
+    let entry = cache.entry("rust-library", &key, |dir, _| {
         let file = Apt::open(cache, "apt", &[])?.download(&format!("{package}:arm64"), dir)?;
         capture(
             Command::new("dpkg-deb")

@@ -134,7 +134,7 @@ fn output(command: &mut Command) -> Result<String> {
 /// dtschema in a Python environment of its own.
 fn dtschema(cache: &Cache) -> Result<PathBuf> {
     let key = Key::default().part("dtschema", DTSCHEMA);
-    cache.entry("dtschema", &key, |dir| {
+    cache.entry("dtschema", &key, |dir, _| {
         let step = Step::start(format!("install dtschema {DTSCHEMA}"));
         let log = dir.join("install.log");
         // Debian's Python, for which set-up has installed the package with venv.

@@ -38,6 +38,8 @@ pub(crate) enum Suite {
 pub(crate) struct Report {
     pub(crate) totals: Totals,
     pub(crate) problems: Vec<String>,
+    /// Why the stage did not run.
+    pub(crate) skipped: Option<String>,
 }
 
 /// What the output of `run-tests` has said so far.

@@ -141,7 +141,7 @@ pub(crate) fn write(
 /// The guest's basic programs: Debian's static busybox for arm64, verified by apt.
 fn busybox(cache: &Cache) -> Result<PathBuf> {
     let key = Key::default().part("package", "busybox-static");
-    let entry = cache.entry("busybox", &key, |dir| {
+    let entry = cache.entry("busybox", &key, |dir, _| {
         let package = Apt::open(cache, "apt", &[])?.download("busybox-static:arm64", dir)?;
         capture(
             Command::new("dpkg-deb")

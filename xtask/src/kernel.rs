@@ -2,7 +2,7 @@
 
 //! The kernel of the test bed: its configuration and its build.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -11,7 +11,7 @@ use anyhow::{bail, Context as _, Result};
 use crate::cache::{Cache, Key};
 use crate::config::{self, Values};
 use crate::context::Context;
-use crate::process::run_logged;
+use crate::process::run_holding;
 use crate::source;
 use crate::toolchain::{Toolchain, LLVM};
 use crate::ui::Step;
@@ -86,15 +86,22 @@ pub(crate) fn build(context: &Context, args: &KernelArgs) -> Result<Kernel> {
         .part("source", &source.display().to_string());
     let id = key.hash();
     let out = if args.kernel_src.is_none() {
-        let entry = cache.entry("kernel", &key, |entry| {
-            compile(&source, &entry.join("out"), tools, &wanted, &args.kernel)
+        let entry = cache.entry("kernel", &key, |entry, lock| {
+            compile(
+                lock,
+                &source,
+                &entry.join("out"),
+                tools,
+                &wanted,
+                &args.kernel,
+            )
         })?;
         entry.join("out")
     } else {
         // The tree may change under us, so make itself decides what is to be done.
-        let _lock = cache.lock(&format!("kernel-own-{id}"))?;
+        let lock = cache.lock(&format!("kernel-own-{id}"))?;
         let out = cache.dir(&format!("kernel-own/{id}"))?.join("out");
-        compile(&source, &out, tools, &wanted, &args.kernel)?;
+        compile(&lock, &source, &out, tools, &wanted, &args.kernel)?;
         out
     };
     Ok(Kernel { out, id })
@@ -102,6 +109,7 @@ pub(crate) fn build(context: &Context, args: &KernelArgs) -> Result<Kernel> {
 
 /// Configures and compiles the image and its modules.
 fn compile(
+    lock: &File,
     source: &Path,
     out: &Path,
     tools: &Toolchain,
@@ -120,7 +128,7 @@ fn compile(
         let mut make = make(tools, source);
         make.arg(format!("O={}", out.display())).arg("allnoconfig");
         make.env("KCONFIG_ALLCONFIG", &unchecked);
-        run_logged(&mut make, &log, |_| {})?;
+        run_holding(lock, &mut make, &log, |_| {})?;
         let missing = config::not_taken(wanted, &fs::read_to_string(out.join(".config"))?)?;
         if !missing.is_empty() {
             bail!(
@@ -138,7 +146,7 @@ fn compile(
         .arg(format!("-j{}", parallel()))
         .args(["Image", "modules"]);
     let mut count = 0;
-    run_logged(&mut make, &log, |line| {
+    run_holding(lock, &mut make, &log, |line| {
         // Kbuild's short lines: two spaces, the tool in capitals, the file.
         count += usize::from(line.starts_with("  ") && !line.starts_with("   "));
         step.progress(|| format!("{count} files"));

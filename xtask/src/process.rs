@@ -8,6 +8,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{bail, Context, Result};
+use nix::fcntl::OFlag;
+use nix::unistd::pipe2;
 
 /// Lines of a failed program's output that are shown.
 const TAIL_LINES: usize = 40;
@@ -57,20 +59,44 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 pub(crate) fn run_logged(
     command: &mut Command,
     log: &Path,
+    on_line: impl FnMut(&str),
+) -> Result<()> {
+    run_with_input(command, Stdio::null(), log, on_line)
+}
+
+/// As [`run_logged`], and keeps a file lock as long as the command runs, even if xtask is killed.
+pub(crate) fn run_holding(
+    lock: &File,
+    command: &mut Command,
+    log: &Path,
+    on_line: impl FnMut(&str),
+) -> Result<()> {
+    // The lock belongs to the open file, which the command gets as its empty input.
+    run_with_input(command, lock.try_clone()?.into(), log, on_line)
+}
+
+fn run_with_input(
+    command: &mut Command,
+    input: Stdio,
+    log: &Path,
     mut on_line: impl FnMut(&str),
 ) -> Result<()> {
     let mut file = File::create(log).with_context(|| format!("cannot create {}", log.display()))?;
     writeln!(file, "$ {}", shown(command))?;
-    let (reader, writer) = std::io::pipe()?;
+    let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
+    let reader = File::from(reader);
     command
-        .stdin(Stdio::null())
+        .stdin(input)
         .stdout(writer.try_clone()?)
         .stderr(writer);
     let mut child = command
         .spawn()
         .with_context(|| format!("cannot run `{}`", shown(command)))?;
-    // The command holds the writing ends; the pipe would never end with them open here.
-    command.stdout(Stdio::null()).stderr(Stdio::null());
+    // The command keeps what it was given; the pipe would never end with that open here.
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
 
     let mut tail = std::collections::VecDeque::new();
     for line in BufReader::new(reader).split(b'\n') {

@@ -63,7 +63,7 @@ pub(crate) fn prepare(cache: &Cache, patches: &Path) -> Result<PathBuf> {
     let lock = cache.lock("downloads")?;
     let archive = download(cache, &downloads)?;
     drop(lock);
-    let dir = cache.entry("source", &key(&archive.sha256)?, |dir| {
+    let dir = cache.entry("source", &key(&archive.sha256)?, |dir, _| {
         unpack(&archive.file, &dir.join("linux"))?;
         apply_patches(&dir.join("linux"), patches)
     })?;

@@ -11,7 +11,7 @@ use anyhow::{bail, Context, Result};
 
 use crate::cache::{Cache, Key};
 use crate::debian_rust;
-use crate::process::{capture, on_path, run, run_logged};
+use crate::process::{capture, on_path, run, run_holding};
 use crate::ui::Step;
 
 /// The bindgen that the kernel's bindings are known to build with.
@@ -162,7 +162,7 @@ pub(crate) fn cargo_install(
         .part("package", package)
         .part("version", version)
         .part("profile", profile);
-    cache.entry("tools", &key, |dir| {
+    cache.entry("tools", &key, |dir, lock| {
         let mut step = Step::start(format!("build {package} {version}"));
         let mut command = Command::new(cargo);
         command
@@ -181,7 +181,7 @@ pub(crate) fn cargo_install(
         // The checkout's configuration is not meant for this package.
         command.current_dir(dir);
         let mut count = 0;
-        run_logged(&mut command, &dir.join("build.log"), |line| {
+        run_holding(lock, &mut command, &dir.join("build.log"), |line| {
             count += usize::from(line.trim_start().starts_with("Compiling"));
             step.progress(|| format!("{count} crates"));
         })?;

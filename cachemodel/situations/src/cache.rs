@@ -2,6 +2,7 @@
 
 //! Cache instructions as a program may execute them.
 
+#[cfg(target_arch = "aarch64")]
 use std::arch::asm;
 use std::ops::Range;
 
@@ -14,7 +15,12 @@ macro_rules! on_lines {
         for line in lines($range) {
             // SAFETY: neither instruction changes what the program reads; an address that is not
             // mapped ends the program on hardware, which is what some situations are about.
-            unsafe { asm!(concat!($instruction, ", {}"), in(reg) line, options(nostack)) };
+            #[cfg(target_arch = "aarch64")]
+            unsafe {
+                asm!(concat!($instruction, ", {}"), in(reg) line, options(nostack))
+            };
+            #[cfg(not(target_arch = "aarch64"))]
+            unimplemented!("{} of {line:#x} on the board only", $instruction);
         }
     };
 }
@@ -41,5 +47,8 @@ pub(crate) fn clean_to_unification(range: Range<u64>) {
 /// Waits for all of it.
 pub(crate) fn barrier() {
     // SAFETY: a barrier changes nothing.
-    unsafe { asm!("dsb sy", options(nostack)) };
+    #[cfg(target_arch = "aarch64")]
+    unsafe {
+        asm!("dsb sy", options(nostack))
+    };
 }

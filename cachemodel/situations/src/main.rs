@@ -15,7 +15,11 @@
 
 #![deny(unsafe_code)]
 
-#[expect(unsafe_code, reason = "cache instructions")]
+mod accelerator;
+#[cfg_attr(
+    target_arch = "aarch64",
+    expect(unsafe_code, reason = "cache instructions")
+)]
 mod cache;
 mod from_device;
 mod library;
@@ -30,7 +34,7 @@ use std::process::{Command, ExitCode};
 /// A mistake and what corrects it.
 struct Situation {
     name: &'static str,
-    /// The kind of report that the mistake must get.
+    /// The kinds of report that the mistake must get, with commas between.
     expects: &'static str,
     /// Runs it, with the mistake or without, and says whether the data came out right.
     run: fn(mistake: bool) -> bool,
@@ -42,6 +46,7 @@ fn situations() -> Vec<Situation> {
         from_device::SITUATIONS,
         other::SITUATIONS,
         library::SITUATIONS,
+        accelerator::SITUATIONS,
     ];
     let all = parts.into_iter().flatten();
     all.map(|(name, expects, run)| Situation {
