@@ -29,7 +29,7 @@ fn run() -> Result<(), Box<dyn Error>> {
         .map_or_else(|| default.into(), PathBuf::from);
     let network = train::network();
     for (name, bytes) in [
-        ("digit.ppm", train::picture().file()),
+        ("digit.ppm", train::picture_file()),
         ("digits.cnn", network.file()),
     ] {
         let path = folder.join(name);

@@ -3,8 +3,8 @@
 //! The accelerator of the cache model as bus master: it copies, fills, multiplies matrices and
 //! convolves tensors of 8-bit integers, by device addresses and past the CPU's caches.
 //!
-//! It is reached through UIO, where it is named "accelerator"; `cachemodel/ACCELERATOR.md` is its manual.
-//! What it is to do lies in a ring of descriptors in a buffer, into which it also writes, descriptor
+//! It is reached through UIO, where it is named "accelerator"; `cachemodel/ACCELERATOR.md` is its
+//! manual. What it is to do lies in a ring of descriptors in a buffer, into which it also writes, descriptor
 //! by descriptor, how that went. One operation is given to it at a time.
 
 mod descriptor;
@@ -66,7 +66,10 @@ const SLOTS: u32 = 16;
 #[derive(Debug, thiserror::Error)]
 pub enum AccelError {
     /// The registers cannot be used.
-    #[error(transparent)]
+    #[error(
+        "there is no accelerator to be used; the test board has one under the cache model only \
+         (cargo xtask guest --cache-model)"
+    )]
     Registers(#[from] UioError),
 
     /// The registers are those of something else.

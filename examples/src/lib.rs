@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What the examples share: a bus master to hand buffers to, and traces of what an inference engine
-//! asks of the allocator.
+//! What the examples share: bus masters to hand buffers to, traces of what an inference engine asks of
+//! the allocator, and a neural network.
 
 #![deny(unsafe_code)]
 

@@ -229,10 +229,8 @@ fn signed(byte: u8) -> i64 {
 fn narrow(sum: i64, shift: u32, flags: u32) -> u8 {
     let value = (sum as f64 / 2_f64.powi(i32::try_from(shift).unwrap()) + 0.5).floor();
     let least = if flags & FLAG_RELU != 0 { 0.0 } else { -128.0 };
-    #[allow(
-        clippy::cast_possible_truncation,
-        reason = "it is a whole number of 8 bits"
-    )]
+    // It is a whole number of 8 bits.
+    #[allow(clippy::cast_possible_truncation)]
     let value = value.clamp(least, 127.0) as i8;
     value as u8
 }

@@ -126,7 +126,7 @@ fn json(run: &Run) -> String {
             output,
             device,
         } = layer;
-        let shape = [output.channels, output.height, output.width];
+        let shape = [output.height, output.width, output.channels];
         let part = device.as_ref().map_or_else(String::new, |part| {
             format!(
                 ",\"bytes_read\":{},\"bytes_written\":{},\"lines_synced\":{},\"bytes_wrong\":{}",
@@ -145,4 +145,83 @@ fn json(run: &Run) -> String {
         reference::argmax(&run.output),
         run.is_right()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fpgamem_examples::accel::Traffic;
+    use fpgamem_examples::cnn::run::{DevicePart, Difference};
+    use fpgamem_examples::cnn::Shape;
+
+    fn layers(difference: Option<Difference>) -> Run {
+        let part = DevicePart {
+            traffic: Traffic {
+                read: 12600,
+                written: 32772,
+            },
+            synced_lines: 1221,
+            difference,
+        };
+        let layer = |name, height, device| Outcome {
+            name,
+            output: Shape {
+                height,
+                width: 64,
+                channels: 8,
+            },
+            device,
+        };
+        Run {
+            layers: vec![layer("conv", 32, Some(part)), layer("pool", 16, None)],
+            output: vec![-5, 9, 9],
+        }
+    }
+
+    const WRONG: Difference = Difference {
+        count: 3,
+        first: 70,
+        found: -1,
+        expected: 4,
+    };
+
+    #[test]
+    fn a_right_run_is_a_table_and_the_class() {
+        let expected = "\
+layer  operation               output     bytes read  bytes written  lines synced  matches
+    1  conv                    32x64x8         12600          32772          1221  yes
+    2  pool                    16x64x8    on the CPU
+class 1, by the scores -5 9 9
+";
+        assert_eq!(table(&layers(None)), expected);
+    }
+
+    #[test]
+    fn a_wrong_layer_is_marked_and_explained() {
+        let text = table(&layers(Some(WRONG)));
+        assert!(text.contains("  1221  NO\n"));
+        let remark = "MISMATCH  layer 1 differs from the reference in 3 of 16384 bytes, first in \
+                      byte 70: -1 instead of 4\n";
+        assert!(text.contains(remark), "{text}");
+    }
+
+    #[test]
+    fn json_says_the_same() {
+        let expected = concat!(
+            r#"{"layers":[{"operation":"conv","output":[32, 64, 8],"bytes_read":12600,"#,
+            r#""bytes_written":32772,"lines_synced":1221,"bytes_wrong":3},"#,
+            r#"{"operation":"pool","output":[16, 64, 8]}],"#,
+            r#""scores":[-5, 9, 9],"class":1,"right":false}"#
+        );
+        assert_eq!(json(&layers(Some(WRONG))), expected);
+        assert!(json(&layers(None)).ends_with(r#""right":true}"#));
+    }
+
+    #[test]
+    fn a_file_that_is_not_understood_is_named() {
+        let error = read(Path::new("/dev/null"), Picture::parse).unwrap_err();
+        assert!(error
+            .to_string()
+            .starts_with("/dev/null: the file begins with"));
+    }
 }

@@ -158,7 +158,7 @@ impl Style {
             pen: random.between(18, 26),
             ink,
             paper,
-            noise: random.next(),
+            noise: random.bits(),
         }
     }
 }
@@ -274,12 +274,8 @@ impl Random {
         Self(seed)
     }
 
-    /// The next number.
-    #[allow(
-        clippy::should_implement_trait,
-        reason = "it never ends, so it needs no Option"
-    )]
-    pub fn next(&mut self) -> u64 {
+    /// The next 64 bits.
+    pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -290,7 +286,7 @@ impl Random {
     /// A number from `low` to `high`, both included; `high` is not below `low`.
     pub fn between(&mut self, low: i32, high: i32) -> i32 {
         let count = i64::from(high) - i64::from(low) + 1;
-        let below = self.next() % count.unsigned_abs();
+        let below = self.bits() % count.unsigned_abs();
         i32::try_from(i64::from(low) + below as i64).unwrap_or(high)
     }
 }
@@ -374,8 +370,8 @@ mod tests {
     #[test]
     fn random_numbers_are_those_of_splitmix64() {
         let mut random = Random::new(1_234_567);
-        assert_eq!(random.next(), 6_457_827_717_110_365_317);
-        assert_eq!(random.next(), 3_203_168_211_198_807_973);
+        assert_eq!(random.bits(), 6_457_827_717_110_365_317);
+        assert_eq!(random.bits(), 3_203_168_211_198_807_973);
     }
 
     #[test]

@@ -125,11 +125,15 @@ impl Picture {
         })
     }
 
-    /// The picture as a file.
+    /// The picture as a file, with one line of comment.
     #[must_use]
-    pub fn file(&self) -> Vec<u8> {
+    pub fn file(&self, comment: &str) -> Vec<u8> {
         let kind = if self.channels == 1 { 5 } else { 6 };
-        let mut file = format!("P{kind}\n{} {}\n255\n", self.width, self.height).into_bytes();
+        let mut file = format!(
+            "P{kind}\n# {comment}\n{} {}\n255\n",
+            self.width, self.height
+        )
+        .into_bytes();
         file.extend_from_slice(&self.samples);
         file
     }
@@ -243,7 +247,7 @@ mod tests {
             width: 2,
             samples: vec![9, 8, 7, 6, 5, 4],
         };
-        assert_eq!(Picture::parse(&picture.file()), Ok(picture));
+        assert_eq!(Picture::parse(&picture.file("9 9")), Ok(picture));
     }
 
     #[test]

@@ -307,6 +307,39 @@ fn values(buffer: &[u8]) -> Vec<i8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cnn::Layer;
+
+    #[test]
+    fn only_what_the_accelerator_computes_can_be_handed_over_late() {
+        let weights = Weights {
+            outputs: 1,
+            shift: 0,
+            bias: vec![0],
+            weights: vec![0; 9],
+        };
+        let network = Network {
+            input: Shape {
+                height: 2,
+                width: 2,
+                channels: 1,
+            },
+            layers: vec![
+                Layer::Conv(weights.clone()),
+                Layer::MaxPool,
+                Layer::Dense(weights),
+            ],
+        };
+        for late in [None, Some(1), Some(3)] {
+            assert!(check_late(&network, late).is_ok());
+        }
+        for late in [0, 2, 4] {
+            let error = check_late(&network, Some(late)).unwrap_err();
+            let expected = format!(
+                "layer {late} hands nothing over to the accelerator; layers that do are [1, 3]"
+            );
+            assert_eq!(error.to_string(), expected);
+        }
+    }
 
     #[test]
     fn equal_tensors_do_not_differ() {
