@@ -125,7 +125,7 @@ pub enum AccelError {
     /// The accelerator reported a failure; it has stopped.
     #[error("the accelerator reports error {error}: {}", meaning(*.error))]
     Failed {
-        /// The register [`ERROR`].
+        /// The number of the error, as the manual lists them.
         error: u32,
     },
 

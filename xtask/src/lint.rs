@@ -35,7 +35,8 @@ pub(crate) fn clippy(context: &Context) -> Result<()> {
     let mut guest = context.tools.guest_cargo("clippy");
     guest
         .current_dir(&context.root)
-        .args(["-p", "fpgamem-tests", "-p", "fpgamem-examples"]);
+        .args(["-p", "fpgamem-tests", "-p", "fpgamem-examples"])
+        .args(["-p", crate::programs::SITUATIONS]);
     run(guest.args(quiet).args(deny))
 }
 

@@ -15,7 +15,7 @@ pub const DIGIT: usize = 7;
 const SEED: u64 = 20_261_122;
 const DIGITS: usize = 10;
 /// Pictures of each digit to learn from.
-const VARIANTS: usize = 12;
+const VARIANTS: usize = 8;
 /// The most times that the last layer goes through all pictures.
 const ROUNDS: usize = 40;
 /// Outputs of the convolutions, each of which is followed by a max pool.
