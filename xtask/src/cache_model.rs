@@ -168,6 +168,11 @@ impl Session<'_> {
         text
     }
 
+    /// Whether the run is for the sake of what is found in it.
+    pub(crate) fn expects_mistakes(&self) -> bool {
+        self.model.expects_mistakes
+    }
+
     /// What the run comes to, with what the model found.
     pub(crate) fn judge(&self, outcome: Outcome) -> Result<Outcome> {
         let Ok(text) = fs::read_to_string(&self.findings) else {

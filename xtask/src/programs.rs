@@ -34,6 +34,17 @@ pub(crate) fn tests(context: &Context) -> Result<Vec<Program>> {
     build(context, "test", &arguments, "build the guest's tests")
 }
 
+/// Builds the programs with a wrong sync each.
+pub(crate) fn mistakes(context: &Context) -> Result<Vec<Program>> {
+    let arguments = ["--package", "fpgamem-mistakes", "--bins"];
+    build(
+        context,
+        "build",
+        &arguments,
+        "build the programs with mistakes",
+    )
+}
+
 fn build(
     context: &Context,
     subcommand: &str,
