@@ -27,8 +27,8 @@ pub struct MemoryAccess {
     pub address: u64,
     /// Bytes, at most 16.
     pub len: u64,
-    /// What was stored, the first byte lowest; `None` for a load.
-    pub stored: Option<u128>,
+    /// Whether it was a store.
+    pub is_store: bool,
 }
 
 /// Names of the functions at both places of a report.
@@ -130,7 +130,15 @@ impl<M: Memory> Board<M> {
     }
 
     /// The CPU has loaded or stored.
-    pub fn access(&mut self, filter: &Filter, registers: &impl Registers, access: &MemoryAccess) {
+    ///
+    /// `stored` says what, the first byte lowest; it is asked only of stores, and not of most.
+    pub fn access(
+        &mut self,
+        filter: &Filter,
+        registers: &impl Registers,
+        access: &MemoryAccess,
+        stored: impl Fn() -> u128,
+    ) {
         let mut done = 0;
         while done < access.len {
             let address = access.address.wrapping_add(done);
@@ -138,10 +146,9 @@ impl<M: Memory> Board<M> {
             let part = MemoryAccess {
                 address,
                 len,
-                stored: access.stored.map(|value| value >> (done * 8)),
                 ..*access
             };
-            self.access_in_page(filter, registers, &part);
+            self.access_in_page(filter, registers, &part, || stored() >> (done * 8));
             done += len;
         }
         self.resolve(registers);
@@ -152,6 +159,7 @@ impl<M: Memory> Board<M> {
         filter: &Filter,
         registers: &impl Registers,
         access: &MemoryAccess,
+        stored: impl Fn() -> u128,
     ) {
         let memory = &self.model.memory;
         let found = self
@@ -167,39 +175,45 @@ impl<M: Memory> Board<M> {
                 kernel: is_kernel(access.address),
                 attribute: found.attribute,
             };
-            match access.stored {
-                Some(_) => self.model.store(&access_kind, physical, access.len),
-                None => self.model.load(&access_kind, physical, access.len),
+            if access.is_store {
+                self.model.store(&access_kind, physical, access.len);
+            } else {
+                self.model.load(&access_kind, physical, access.len);
             }
             self.tick(registers);
         } else if let Some((channel, register)) = zdma::channel_at(physical) {
-            self.access_zdma(registers, access, channel, register);
+            if access.is_store {
+                let words = words(stored(), access.len);
+                self.store_zdma(registers, access.pc, channel, register, words);
+            }
         } else if self.is_accelerator(physical) {
-            self.access_accelerator(registers, access, physical);
+            if access.is_store {
+                let words = words(stored(), access.len);
+                self.store_accelerator(registers, access.pc, physical, words);
+            }
+            self.tick(registers);
         } else {
             filter.pass(access.address);
         }
     }
 
-    fn access_zdma(
+    fn store_zdma(
         &mut self,
         registers: &impl Registers,
-        access: &MemoryAccess,
+        pc: u64,
         channel: usize,
         register: u64,
+        words: impl Iterator<Item = (u64, u32)>,
     ) {
-        let Some(value) = access.stored else {
-            return;
-        };
         let start = Place {
             master: u32::try_from(channel + 1).unwrap_or(0),
-            ..self.place(registers, access.pc)
+            ..self.place(registers, pc)
         };
         if zdma::may_start(register) {
             self.look_for_uncached(registers);
         }
         let channel = &mut self.channels[channel];
-        for (word, value) in words(value, access.len) {
+        for (word, value) in words {
             transfer::zdma_store(&mut self.model, channel, start, register + word, value);
         }
     }
@@ -209,23 +223,23 @@ impl<M: Memory> Board<M> {
         accelerator.is_some_and(|a| a.registers().contains(&physical))
     }
 
-    fn access_accelerator(
+    fn store_accelerator(
         &mut self,
         registers: &impl Registers,
-        access: &MemoryAccess,
+        pc: u64,
         physical: u64,
+        words: impl Iterator<Item = (u64, u32)>,
     ) {
         let start = Place {
             master: ACCELERATOR,
-            ..self.place(registers, access.pc)
+            ..self.place(registers, pc)
         };
-        if let (Some(value), Some(accelerator)) = (access.stored, &mut self.accelerator) {
+        if let Some(accelerator) = &mut self.accelerator {
             let offset = physical - accelerator.registers().start;
-            for (word, value) in words(value, access.len) {
+            for (word, value) in words {
                 accelerator.store(&mut self.model.memory, start, offset + word, value);
             }
         }
-        self.tick(registers);
     }
 
     /// Time passes for the accelerator.

@@ -176,15 +176,14 @@ impl<M: Memory> Model<M> {
         for piece in pieces(address / LINE * LINE, LINE) {
             let index = self.index(piece.page);
             let memory = &mut self.memory;
-            let page = self.pages[index]
+            self.pages[index]
                 .get_or_insert_with(|| Page::adopt(memory, piece.page, &(0..0), false));
-            memory.write(page.addresses_of(piece.line).start, &[0; host(LINE)]);
             self.store_piece(access, &piece, true);
         }
         self.surprise();
     }
 
-    /// The DDR file shows what the CPU stored.
+    /// The DDR file shows what the CPU stored or, for `zeroes`, will do so at once.
     fn store_piece(&mut self, access: &Access, piece: &Piece, zeroes: bool) {
         self.touch(access, piece, true);
         let writer = self.places.index(access.place);
@@ -194,10 +193,16 @@ impl<M: Memory> Model<M> {
         };
         page.lines[piece.line].writer = writer;
         if access.attribute == Attribute::NonCacheable {
-            page.take_uncached_store(&self.memory, &piece.bytes);
+            if zeroes {
+                page.device_mut(&piece.bytes).fill(0);
+            } else {
+                page.take_uncached_store(&self.memory, &piece.bytes);
+            }
             return;
         }
-        if page.lines[piece.line].present {
+        if zeroes {
+            page.clear(piece.line);
+        } else if page.lines[piece.line].present {
             page.take_store(&self.memory, &piece.bytes);
         } else {
             page.fetch(&self.memory, piece.line);

@@ -303,6 +303,7 @@ fn clear_page(board: &mut Board, lines_cleaned: u64, operation: Maintenance) {
     let page = A / 4096 * 4096;
     for line in 0..64 {
         board.0.zero_line(&kernel, page + line * 64);
+        board.0.memory.write(page + line * 64, &[0; 64]);
     }
     for line in 0..lines_cleaned {
         board.0.maintain(operation, &kernel, page + line * 64);

@@ -147,6 +147,12 @@ impl Page {
         self.lines[line].present = true;
     }
 
+    /// The line enters the cache as zeroes.
+    pub(crate) fn clear(&mut self, line: usize) {
+        self.cached[bytes_of(line)].fill(0);
+        self.lines[line].present = true;
+    }
+
     /// The line enters the cache unasked.
     pub(crate) fn prefetch(&mut self, line: usize) {
         let bytes = bytes_of(line);

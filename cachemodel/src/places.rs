@@ -2,6 +2,7 @@
 
 //! Numbers for places, so that a cache line remembers one in four bytes.
 
+use crate::memory::host;
 use crate::report::Place;
 use std::collections::HashMap;
 
@@ -10,9 +11,12 @@ use std::collections::HashMap;
 pub(crate) struct Places {
     list: Vec<Place>,
     index: HashMap<Place, u32>,
-    /// Loops store from the same place again and again.
-    last: (Place, u32),
+    /// The last ones by address: loops store from the same few places again and again.
+    recent: [(Place, u32); RECENT],
 }
+
+/// Places that are found without hashing.
+const RECENT: usize = 64;
 
 impl Default for Places {
     fn default() -> Self {
@@ -20,7 +24,7 @@ impl Default for Places {
         Self {
             list: vec![unknown],
             index: HashMap::from([(unknown, 0)]),
-            last: (unknown, 0),
+            recent: [(unknown, 0); RECENT],
         }
     }
 }
@@ -28,15 +32,16 @@ impl Default for Places {
 impl Places {
     /// The number of a place.
     pub(crate) fn index(&mut self, place: Place) -> u32 {
-        if self.last.0 == place {
-            return self.last.1;
+        let slot = host(place.pc / 4) % RECENT;
+        if self.recent[slot].0 == place {
+            return self.recent[slot].1;
         }
         let next = u32::try_from(self.list.len()).unwrap_or(0);
         let index = *self.index.entry(place).or_insert(next);
         if index == next {
             self.list.push(place);
         }
-        self.last = (place, index);
+        self.recent[slot] = (place, index);
         index
     }
 

@@ -220,19 +220,19 @@ extern "C" fn memory_accessed(_vcpu: c_uint, info: c_uint, address: u64, userdat
     }
     // SAFETY: as above.
     let is_store = unsafe { qemu::qemu_plugin_mem_is_store(info) };
-    let stored = is_store.then(|| {
+    let stored = || {
         // SAFETY: as above; a processor is running.
         let value = unsafe { qemu::qemu_plugin_mem_get_value(info) };
         u128::from(value.high) << 64 | u128::from(value.low)
-    });
+    };
     let access = MemoryAccess {
         pc: unpack(userdata).0,
         address,
         len: size(),
-        stored,
+        is_store,
     };
     if let (Some(mut board), Some(registers)) = (board(), HANDLES.get()) {
-        board.access(&FILTER, registers, &access);
+        board.access(&FILTER, registers, &access, stored);
     }
 }
 
