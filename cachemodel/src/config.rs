@@ -19,6 +19,8 @@ pub struct Config {
     pub accelerator: Option<u64>,
     /// Where the report goes.
     pub json: Option<PathBuf>,
+    /// Whether nothing is printed.
+    pub quiet: bool,
     /// The kernel's System.map.
     pub system_map: Option<PathBuf>,
     /// ELF files whose symbols name places: programs and kernel modules.
@@ -38,6 +40,7 @@ impl Config {
             region: 0x4000_0000..0x8000_0000,
             policy: "never".parse()?,
             accelerator: None,
+            quiet: false,
             json: None,
             system_map: None,
             symbols: Vec::new(),
@@ -52,12 +55,13 @@ impl Config {
                 "policy" => config.policy = value.parse()?,
                 "accelerator" => config.accelerator = Some(page(value)?),
                 "json" => config.json = Some(value.into()),
+                "quiet" => config.quiet = value == "on",
                 "map" => config.system_map = Some(value.into()),
                 "symbols" => config.symbols.push(value.into()),
                 _ => {
                     return Err(format!(
                         "no argument is named {key:?}; there are ddr, region, policy, \
-                         accelerator, json, map, symbols"
+                         accelerator, json, quiet, map, symbols"
                     ))
                 }
             }

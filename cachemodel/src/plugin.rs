@@ -30,7 +30,8 @@ pub static qemu_plugin_version: c_int = qemu::VERSION;
 static FILTER: Filter = Filter::new();
 static BOARD: OnceLock<Mutex<Board<Ddr>>> = OnceLock::new();
 static HANDLES: OnceLock<Handles> = OnceLock::new();
-static JSON: OnceLock<PathBuf> = OnceLock::new();
+/// Where the report goes as JSON, and whether it is printed too.
+static REPORT: OnceLock<(Option<PathBuf>, bool)> = OnceLock::new();
 /// Whether lines were maintained since the last barrier.
 static MAINTAINED: AtomicBool = AtomicBool::new(false);
 
@@ -116,10 +117,8 @@ fn install(info: &qemu::Info, arguments: &[String]) -> Result<(), String> {
     if let Some(base) = config.accelerator {
         board.add_accelerator(base);
     }
-    if let Some(json) = config.json {
-        // Set once: QEMU calls once.
-        let _ = JSON.set(json);
-    }
+    // Set once: QEMU calls once.
+    let _ = REPORT.set((config.json, !config.quiet));
     BOARD
         .set(Mutex::new(board))
         .map_err(|_| "QEMU loads the plugin twice".to_owned())
@@ -304,12 +303,14 @@ extern "C" fn task_switches(_vcpu: c_uint, _userdata: *mut c_void) {
 }
 
 extern "C" fn exit(_id: u64, _userdata: *mut c_void) {
-    let Some(board) = board() else {
+    let (Some(board), Some((path, printed))) = (board(), REPORT.get()) else {
         return;
     };
     let output = Output::new(&board);
-    eprint!("{}", output.text());
-    let Some(path) = JSON.get() else {
+    if *printed {
+        eprint!("{}", output.text());
+    }
+    let Some(path) = path else {
         return;
     };
     let written = serde_json::to_vec_pretty(&output)

@@ -18,6 +18,7 @@ use crate::guest::Outcome;
 use crate::initramfs::Files;
 use crate::kernel::Kernel;
 use crate::process::capture;
+use crate::programs;
 use crate::ui::Step;
 
 /// Bytes of the board's DDR.
@@ -52,10 +53,8 @@ impl CacheModelArgs {
     pub(crate) fn prepare(&self, context: &Context) -> Result<Option<CacheModel>> {
         let prepare = |policy: &String| {
             Ok(CacheModel {
-                library: build(context)?,
-                policy: policy.clone(),
                 json: self.json.clone(),
-                expects_mistakes: false,
+                ..CacheModel::new(context, policy)?
             })
         };
         self.cache_model.as_ref().map(prepare).transpose()
@@ -65,7 +64,7 @@ impl CacheModelArgs {
 /// The plugin, and how to use it.
 #[derive(Debug, Clone)]
 pub(crate) struct CacheModel {
-    library: PathBuf,
+    pub(crate) library: PathBuf,
     pub(crate) policy: String,
     /// Where the findings are wanted.
     pub(crate) json: Option<PathBuf>,
@@ -117,6 +116,16 @@ pub(crate) struct Session<'a> {
 }
 
 impl CacheModel {
+    /// Builds the plugin.
+    pub(crate) fn new(context: &Context, policy: &str) -> Result<Self> {
+        Ok(Self {
+            library: build(context)?,
+            policy: policy.to_owned(),
+            json: None,
+            expects_mistakes: false,
+        })
+    }
+
     /// Prepares a run whose files are in the folder of `dtb`, the board's device tree, to which it
     /// adds the accelerator. `files` are the guest's.
     pub(crate) fn session(
@@ -141,7 +150,7 @@ impl CacheModel {
             region,
             ddr: unnamed_file(folder)?,
             findings: dir.join("cache-model.json"),
-            objects: objects.map(Path::to_owned).collect(),
+            objects: objects.map(programs::with_symbols).collect(),
             system_map: kernel.system_map(),
         })
     }
@@ -161,16 +170,14 @@ impl Session<'_> {
         text += &format!(",region={start:#x}-{end:#x}");
         text += &format!(",accelerator={ACCELERATOR_REGISTERS:#x}");
         text += &format!(",json={}", escaped(&self.findings));
+        if self.model.expects_mistakes {
+            text += ",quiet=on";
+        }
         text += &format!(",map={}", escaped(&self.system_map));
         for object in &self.objects {
             text += &format!(",symbols={}", escaped(object));
         }
         text
-    }
-
-    /// Whether the run is for the sake of what is found in it.
-    pub(crate) fn expects_mistakes(&self) -> bool {
-        self.model.expects_mistakes
     }
 
     /// What the run comes to, with what the model found.

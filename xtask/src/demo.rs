@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::{bail, Result};
 
+use crate::cache_model::CacheModel;
 use crate::context::Context;
 use crate::guest::{self, Job, MachineArgs, HARNESS_FAILED};
 use crate::kernel::{self, Kernel, KernelArgs};
@@ -30,8 +31,15 @@ pub(crate) fn main(context: &Context, args: &KernelArgs) -> Result<i32> {
 }
 
 /// Runs the examples and their negative controls, as `cargo xtask test` does.
-pub(crate) fn check(context: &Context, kernel: &Kernel) -> Result<()> {
-    let job = job(context, kernel, "check-examples")?;
+pub(crate) fn check(
+    context: &Context,
+    kernel: &Kernel,
+    cache_model: Option<CacheModel>,
+) -> Result<()> {
+    let job = Job {
+        cache_model,
+        ..job(context, kernel, "check-examples")?
+    };
     let output = Arc::new(Mutex::new(String::new()));
     let shared = Arc::clone(&output);
     let keep = move |line: &str| {

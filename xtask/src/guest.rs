@@ -180,10 +180,6 @@ pub(crate) fn run(
         initramfs: initramfs::write(context, kernel, &files, &dir)?,
         dtb,
         console: dir.join("console.log"),
-        messages: model
-            .as_ref()
-            .filter(|model| model.expects_mistakes())
-            .map(|_| dir.join("qemu.log")),
         smp,
         icount: job.machine.icount,
         input,

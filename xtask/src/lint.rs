@@ -33,14 +33,10 @@ pub(crate) fn clippy(context: &Context) -> Result<()> {
         .args(quiet)
         .args(deny))?;
     let mut guest = context.tools.guest_cargo("clippy");
-    guest.current_dir(&context.root).args([
-        "-p",
-        "fpgamem-tests",
-        "-p",
-        "fpgamem-examples",
-        "-p",
-        "fpgamem-mistakes",
-    ]);
+    guest
+        .current_dir(&context.root)
+        .args(["-p", "fpgamem-tests", "-p", "fpgamem-examples"])
+        .args(["-p", crate::programs::SITUATIONS, "-p", "fpgamem-mistakes"]);
     run(guest.args(quiet).args(deny))
 }
 

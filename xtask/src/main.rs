@@ -29,6 +29,7 @@ mod programs;
 mod qemu;
 mod serial;
 mod setup;
+mod situations;
 mod source;
 mod sources;
 mod test;

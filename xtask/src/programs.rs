@@ -2,20 +2,51 @@
 
 //! Programs of the workspace, built for the guest.
 
-use std::path::PathBuf;
-use std::process::Stdio;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use anyhow::{bail, Context as _, Result};
 use serde_json::Value;
 
 use crate::context::Context;
+use crate::process::capture;
+use crate::toolchain::LLVM;
 use crate::ui::Step;
 
-/// An executable for the guest.
+/// An executable for the guest, without symbols: they would make the initramfs ten times as large.
 #[derive(Debug, Clone)]
 pub(crate) struct Program {
     pub(crate) name: String,
     pub(crate) path: PathBuf,
+}
+
+/// The extension of an executable whose symbols are in the file of the same name without it.
+const STRIPPED: &str = "stripped";
+
+/// The file with the symbols of an executable.
+pub(crate) fn with_symbols(path: &Path) -> PathBuf {
+    match path.extension() {
+        Some(extension) if extension == STRIPPED => path.with_extension(""),
+        _ => path.to_owned(),
+    }
+}
+
+/// Makes a copy without symbols, unless it is there.
+fn strip(path: &Path) -> Result<PathBuf> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".");
+    name.push(STRIPPED);
+    let copy = path.with_file_name(name);
+    let changed = |path: &Path| fs::metadata(path).and_then(|data| data.modified());
+    if !matches!((changed(path), changed(&copy)), (Ok(from), Ok(to)) if from <= to) {
+        // Under another name first: another xtask may be reading the copy.
+        let new = copy.with_extension(format!("{STRIPPED}-{}", std::process::id()));
+        let mut strip = Command::new(format!("llvm-strip-{LLVM}"));
+        capture(strip.arg("-o").arg(&new).arg(path))?;
+        fs::rename(&new, &copy)?;
+    }
+    Ok(copy)
 }
 
 /// Builds a package's programs, statically linked.
@@ -37,12 +68,17 @@ pub(crate) fn tests(context: &Context) -> Result<Vec<Program>> {
 /// Builds the programs with a wrong sync each.
 pub(crate) fn mistakes(context: &Context) -> Result<Vec<Program>> {
     let arguments = ["--package", "fpgamem-mistakes", "--bins"];
-    build(
-        context,
-        "build",
-        &arguments,
-        "build the programs with mistakes",
-    )
+    let what = "build the programs with mistakes";
+    build(context, "build", &arguments, what)
+}
+
+/// The program of `cachemodel/situations`.
+pub(crate) const SITUATIONS: &str = "fpgamem-situations";
+
+/// Builds the mistakes that the cache model must find.
+pub(crate) fn situations(context: &Context) -> Result<Vec<Program>> {
+    let what = "build the situations for the cache model";
+    build(context, "build", &["--package", SITUATIONS, "--bins"], what)
 }
 
 fn build(
@@ -67,7 +103,10 @@ fn build(
             output.status
         );
     }
-    let programs = executables(&String::from_utf8_lossy(&output.stdout))?;
+    let mut programs = executables(&String::from_utf8_lossy(&output.stdout))?;
+    for program in &mut programs {
+        program.path = strip(&program.path)?;
+    }
     step.done();
     Ok(programs)
 }
@@ -95,6 +134,13 @@ fn executables(messages: &str) -> Result<Vec<Program>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn symbols_are_beside_what_has_none() {
+        let symbols = |path: &str| with_symbols(Path::new(path));
+        assert_eq!(symbols("/t/mmap-12.stripped"), PathBuf::from("/t/mmap-12"));
+        assert_eq!(symbols("/t/own.program"), PathBuf::from("/t/own.program"));
+    }
 
     #[test]
     fn takes_executables_and_leaves_libraries() {

@@ -32,8 +32,6 @@ pub(crate) struct Machine {
     pub(crate) console: PathBuf,
     pub(crate) smp: u32,
     pub(crate) icount: bool,
-    /// File for what QEMU and its plugin say themselves; by default it is said in xtask's name.
-    pub(crate) messages: Option<PathBuf>,
     /// Whether the program in the guest gets xtask's input.
     pub(crate) input: bool,
     /// The file that is the board's memory, and QEMU's option for a plugin that accesses it too.
@@ -60,9 +58,6 @@ pub(crate) struct Ended {
 pub(crate) fn run(machine: &Machine, program: Program, timeout: Duration) -> Result<Ended> {
     let mut command = command(machine);
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
-    if let Some(path) = &machine.messages {
-        command.stderr(File::create(path)?);
-    }
     let mut child = command.spawn().context("cannot start QEMU")?;
     let output = child.stdout.take().context("QEMU has no output")?;
     let input = child.stdin.take().context("QEMU has no input")?;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{bail, Context as _, Result};
 use clap::ValueEnum;
 
-use crate::cache_model::CacheModelArgs;
+use crate::cache_model::{CacheModel, CacheModelArgs};
 use crate::context::Context;
 use crate::driver::{self, Checks};
 use crate::guest::MachineArgs;
@@ -18,7 +18,7 @@ use crate::libtest::Totals;
 use crate::process::{capture, on_path, run, run_logged};
 use crate::toolchain::cargo_install;
 use crate::ui::{elapsed, Step};
-use crate::{cache, demo, dt, lint};
+use crate::{cache, demo, dt, lint, situations};
 
 /// The release of cargo-deny that is built where none is installed.
 const CARGO_DENY: &str = "0.18.5";
@@ -59,6 +59,7 @@ enum Stage {
     Examples,
     Guest,
     BadDeviceTree,
+    CacheModel,
 }
 
 /// How a stage went.
@@ -170,10 +171,11 @@ impl Session<'_> {
             }
             Stage::Examples => {
                 self.needs_driver()?;
-                demo::check(context, self.kernel()?)?;
+                demo::check(context, self.kernel()?, None)?;
             }
             Stage::Guest => return self.guest(Suite::Normal),
             Stage::BadDeviceTree => return self.guest(Suite::BadDeviceTree),
+            Stage::CacheModel => return self.cache_model(),
         }
         Ok(Report::default())
     }
@@ -246,6 +248,31 @@ impl Session<'_> {
             bail!("not run, because there is no driver");
         }
         Ok(())
+    }
+
+    /// The cache model: it must find what is wrong, and nothing in the examples, nor in the long form
+    /// in the guest's tests.
+    fn cache_model(&mut self) -> Result<Report> {
+        self.needs_driver()?;
+        let context = self.context;
+        let mut model = CacheModel::new(context, situations::POLICIES[0])?;
+        let mut sum = situations::run(context, self.kernel()?, &model)?;
+        for policy in situations::POLICIES {
+            policy.clone_into(&mut model.policy);
+            demo::check(context, self.kernel()?, Some(model.clone()))
+                .with_context(|| format!("the examples under the cache model, {policy}"))?;
+            if !self.args.long {
+                continue;
+            }
+            for suite in [Suite::Normal, Suite::BadDeviceTree] {
+                let machine = MachineArgs::for_tests(1, GUEST_TIMEOUT_SECONDS);
+                let model = Some(model.clone());
+                let report = guest_tests::run(context, self.kernel()?, suite, machine, model)?;
+                sum.totals.add(report.totals);
+                sum.problems.extend(report.problems);
+            }
+        }
+        Ok(sum)
     }
 
     fn guest(&mut self, suite: Suite) -> Result<Report> {

@@ -91,8 +91,6 @@ impl Toolchain {
             .arg(subcommand)
             .args(["--release", "--target", self.target]);
         command.envs(self.guest_env.iter().map(|(name, value)| (name, value)));
-        // Debug information would make the initramfs ten times as large.
-        command.env("CARGO_PROFILE_RELEASE_STRIP", "symbols");
         command
     }
 }

@@ -15,7 +15,7 @@ use anyhow::{bail, Context as _, Result};
 
 use super::findings;
 use super::TIMEOUT_SECONDS;
-use crate::cache_model::{CacheModel, CacheModelArgs};
+use crate::cache_model::CacheModel;
 use crate::context::Context;
 use crate::files::{files_below, with_extension};
 use crate::guest::{self, Job, MachineArgs, Outcome};
@@ -117,12 +117,11 @@ impl<'a> Bench<'a> {
     pub(crate) fn new(context: &'a Context, kernel: &'a Kernel) -> Result<Self> {
         let folder = context.target.join("mistakes");
         let json = folder.join("findings.json");
-        let model = CacheModelArgs {
-            cache_model: Some("never".to_owned()),
+        let model = CacheModel {
             json: Some(json.clone()),
+            expects_mistakes: true,
+            ..CacheModel::new(context, "never")?
         };
-        let mut model = model.prepare(context)?.context("a policy makes a model")?;
-        model.expects_mistakes = true;
         Ok(Self {
             context,
             kernel,

@@ -11,7 +11,7 @@ use anyhow::{bail, Context as _, Result};
 
 use super::findings::{self, Finding};
 use super::TIMEOUT_SECONDS;
-use crate::cache_model::CacheModelArgs;
+use crate::cache_model::CacheModel;
 use crate::context::Context;
 use crate::guest::{self, Job, MachineArgs};
 use crate::kernel::Kernel;
@@ -87,19 +87,16 @@ pub(crate) fn run(
 
     let json = context.target.join("mistakes.json");
     let _ = fs::remove_file(&json);
-    let model = CacheModelArgs {
-        cache_model: Some(policy.to_owned()),
+    let model = CacheModel {
         json: Some(json.clone()),
+        expects_mistakes: true,
+        ..CacheModel::new(context, policy)?
     };
-    let mut model = model.prepare(context)?;
-    if let Some(model) = &mut model {
-        model.expects_mistakes = true;
-    }
     let job = Job {
         command,
         files,
         machine: MachineArgs::for_tests(1, TIMEOUT_SECONDS),
-        cache_model: model,
+        cache_model: Some(model),
     };
     let step = Step::start(format!("run the programs under the policy {policy}"));
     let output = Arc::new(Mutex::new(String::new()));
