@@ -41,7 +41,7 @@ struct Arguments {
     #[command(flatten)]
     what: What,
     /// With the mistake, or without
-    #[arg(requires = "name", required_unless_present_any = ["list", "all"])]
+    #[arg(requires = "name", required_unless_present_any = ["list", "all", "twins"])]
     variant: Option<Variant>,
 }
 
@@ -56,6 +56,9 @@ struct What {
     /// Run the named programs, or all, both ways, each as a process of its own
     #[arg(long, value_name = "NAME", num_args = 0..)]
     all: Option<Vec<String>>,
+    /// As --all, without their mistakes only
+    #[arg(long, value_name = "NAME", num_args = 0..)]
+    twins: Option<Vec<String>>,
 }
 
 /// Which of the twins.
@@ -78,9 +81,13 @@ fn main() -> ExitCode {
 
 #[cfg(target_arch = "aarch64")]
 fn run(arguments: &Arguments) -> ExitCode {
-    match (&arguments.what.all, &arguments.what.name, arguments.variant) {
-        (Some(names), ..) => board::run_all(names),
-        (None, Some(name), Some(variant)) => board::run(name, variant == Variant::Wrong),
+    let What {
+        name, all, twins, ..
+    } = &arguments.what;
+    match (name, all, twins, arguments.variant) {
+        (Some(name), _, _, Some(variant)) => board::run(name, variant == Variant::Wrong),
+        (_, Some(names), ..) => board::run_all(names, &["wrong", "right"]),
+        (_, _, Some(names), _) => board::run_all(names, &["right"]),
         _ => ExitCode::from(2),
     }
 }
