@@ -1,16 +1,23 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What the examples share: a bus master to hand buffers to, and traces of what an inference engine
-//! asks of the allocator.
+//! What the examples share: bus masters to hand buffers to, traces of what an inference engine asks of
+//! the allocator, and a neural network.
 
 #![deny(unsafe_code)]
 
+// Where the driver says that the accelerator has stopped.
+#[allow(unsafe_code)]
+pub mod accel;
+pub mod cnn;
 pub mod footprint;
 pub mod pattern;
 // Where the program says that the ZDMA has finished.
 #[allow(unsafe_code)]
 pub mod replay;
 pub mod trace;
+// Register accesses.
+#[allow(unsafe_code)]
+pub mod uio;
 pub mod zdma;
 
 use std::error::Error;

@@ -3,18 +3,11 @@
 //! A channel of ZynqMP's ZDMA as bus master: it copies between device addresses, past the CPU's
 //! caches and page tables, as an accelerator in the FPGA would.
 //!
-//! The channel is reached through UIO: its node in the device tree is compatible to `generic-uio` and
-//! named "zdma" (`linux,uio-name`). Simple mode is used: source, destination and size lie in registers.
+//! The channel is reached through UIO, where it is named "zdma". Simple mode is used: source,
+//! destination and size lie in registers.
 
-// Register accesses.
-#[allow(unsafe_code)]
-mod registers;
-
-pub use registers::{Registers, UioRegisters};
-
+use crate::uio::{Registers, UioError, UioRegisters};
 use fpgamem::{DeviceAddr, DeviceBuffer};
-use std::io;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// Interrupt status; a bit is cleared by writing 1 to it.
@@ -54,26 +47,9 @@ const MAX_BYTES: usize = (1 << 30) - 1;
 /// Why a copy failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ZdmaError {
-    /// There is no UIO device of that name.
-    #[error(
-        "no UIO device is named \"{name}\" (there are {found:?}); the kernel needs UIO_PDRV_GENIRQ \
-         with of_id=generic-uio, and the device tree a channel named so"
-    )]
-    NotFound {
-        /// The name looked for.
-        name: String,
-        /// The names of the devices that there are.
-        found: Vec<String>,
-    },
-
     /// The registers cannot be used.
-    #[error("cannot map the registers behind {}", .path.display())]
-    Registers {
-        /// What was tried.
-        path: PathBuf,
-        /// Why it failed.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Registers(#[from] UioError),
 
     /// A transfer has 1 to 2^30 - 1 bytes, and those are in both buffers.
     #[error("cannot copy {len} bytes from a buffer of {src} to one of {dst}, at most {MAX_BYTES}")]

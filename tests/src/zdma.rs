@@ -73,12 +73,21 @@ impl Zdma {
 ///
 /// Where there is none.
 pub fn uio_node() -> PathBuf {
+    uio_node_named("zdma")
+}
+
+/// The node of a UIO device.
+///
+/// # Panics
+///
+/// Where there is none of the name.
+pub fn uio_node_named(wanted: &str) -> PathBuf {
     let devices = read_dir("/sys/class/uio").expect("the kernel has UIO");
     for device in devices.flatten() {
         let name = read_to_string(device.path().join("name")).unwrap_or_default();
-        if name.trim() == "zdma" {
+        if name.trim() == wanted {
             return PathBuf::from("/dev").join(device.file_name());
         }
     }
-    panic!("no UIO device is named zdma");
+    panic!("no UIO device is named {wanted}");
 }

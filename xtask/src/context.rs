@@ -42,6 +42,17 @@ impl Context {
         })
     }
 
+    /// As [`prepare`](Self::prepare) for another checkout, with a build folder of its own.
+    pub(crate) fn elsewhere(root: &Path, target: &Path) -> Result<Self> {
+        let mut context = Self::prepare()?;
+        root.clone_into(&mut context.root);
+        target.clone_into(&mut context.target);
+        let cargo_target = target.display().to_string();
+        let guest_env = &mut context.tools.guest_env;
+        guest_env.push(("CARGO_TARGET_DIR".to_owned(), cargo_target));
+        Ok(context)
+    }
+
     /// Cargo, at the root of the checkout.
     pub(crate) fn cargo(&self) -> std::process::Command {
         let mut command = self.tools.cargo();

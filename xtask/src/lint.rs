@@ -36,7 +36,7 @@ pub(crate) fn clippy(context: &Context) -> Result<()> {
     guest
         .current_dir(&context.root)
         .args(["-p", "fpgamem-tests", "-p", "fpgamem-examples"])
-        .args(["-p", crate::programs::SITUATIONS]);
+        .args(["-p", crate::programs::SITUATIONS, "-p", "fpgamem-mistakes"]);
     run(guest.args(quiet).args(deny))
 }
 

@@ -23,6 +23,7 @@ mod initramfs;
 mod kernel;
 mod libtest;
 mod lint;
+mod mistakes;
 mod process;
 mod programs;
 mod qemu;
@@ -63,6 +64,8 @@ enum Command {
     Guest(guest::GuestArgs),
     /// Build all, boot the board, and show buffers handed to a bus master and back
     Demo(KernelArgs),
+    /// Show that the cache model finds seeded mistakes, and reports nothing else
+    Mistakes(mistakes::MistakesArgs),
     /// Run everything that must pass
     Test(test::TestArgs),
     /// Measure in guest instructions
@@ -99,6 +102,7 @@ fn run(command: &Command) -> Result<i32> {
         Command::Guest(args) => return guest::main(&context, args),
         Command::Demo(args) => return demo::main(&context, args),
         Command::Bench(args) => return bench::main(&context, args),
+        Command::Mistakes(args) => return mistakes::main(&context, args),
         Command::Test(args) => return test::main(&context, args),
     }
     Ok(0)

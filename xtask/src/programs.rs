@@ -65,6 +65,13 @@ pub(crate) fn tests(context: &Context) -> Result<Vec<Program>> {
     build(context, "test", &arguments, "build the guest's tests")
 }
 
+/// Builds the programs with a wrong sync each.
+pub(crate) fn mistakes(context: &Context) -> Result<Vec<Program>> {
+    let arguments = ["--package", "fpgamem-mistakes", "--bins"];
+    let what = "build the programs with mistakes";
+    build(context, "build", &arguments, what)
+}
+
 /// The program of `cachemodel/situations`.
 pub(crate) const SITUATIONS: &str = "fpgamem-situations";
 

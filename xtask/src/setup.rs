@@ -38,7 +38,12 @@ const GROUPS: [(&str, &[&str]); 5] = [
     ("unpack the kernel source", &["xz-utils", "ca-certificates"]),
     (
         "compile and check device trees",
-        &["device-tree-compiler", "python3", "python3-venv"],
+        &[
+            "device-tree-compiler",
+            "python3",
+            "python3-venv",
+            "python3-dev",
+        ],
     ),
     ("emulate the ZynqMP", &["qemu-system-arm"]),
 ];

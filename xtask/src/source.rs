@@ -106,7 +106,7 @@ fn download(cache: &Cache, downloads: &Path) -> Result<Archive> {
     fs::create_dir_all(&newest)?;
     let file = apt
         .download(SERIES, &newest)
-        .with_context(|| format!("no source of Linux 6.18.15 can be had: {first:#}; {second:#}"))?;
+        .context("no source of Linux 6.18 can be had; --kernel-src DIR takes a tree of your own")?;
     ui::note(format!("using {}", file.display()));
     let sha256 = sha256_file(&file)?;
     Ok(Archive { file, sha256 })

@@ -1,11 +1,37 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The registers of a device behind a UIO node.
+//! The registers of a device behind a UIO node: its node in the device tree is compatible to
+//! `generic-uio` and has a name (`linux,uio-name`).
 
-use super::ZdmaError;
 use memmap2::{MmapOptions, MmapRaw};
 use std::fs::{self, OpenOptions};
+use std::io;
 use std::path::{Path, PathBuf};
+
+/// Why registers cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum UioError {
+    /// There is no UIO device of that name.
+    #[error(
+        "no UIO device is named \"{name}\" (there are {found:?}); the kernel needs UIO_PDRV_GENIRQ \
+         with of_id=generic-uio, and the device tree a device named so"
+    )]
+    NotFound {
+        /// The name looked for.
+        name: String,
+        /// The names of the devices that there are.
+        found: Vec<String>,
+    },
+
+    /// The device's file, or what the system says about it, is not to be used.
+    #[error("cannot map the registers behind {}", .path.display())]
+    Registers {
+        /// What was tried.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+}
 
 /// 32-bit registers, by offset in bytes.
 pub trait Registers {
@@ -26,12 +52,12 @@ impl UioRegisters {
     ///
     /// # Errors
     ///
-    /// * [`ZdmaError::NotFound`]: no UIO device has the name.
-    /// * [`ZdmaError::Registers`]: its registers are too few, or cannot be opened or mapped.
-    pub fn open(name: &str, bytes: usize) -> Result<Self, ZdmaError> {
+    /// * [`UioError::NotFound`]: no UIO device has the name.
+    /// * [`UioError::Registers`]: its registers are too few, or cannot be opened or mapped.
+    pub fn open(name: &str, bytes: usize) -> Result<Self, UioError> {
         let uio = find(Path::new("/sys/class/uio"), name)?;
         let node = Path::new("/dev").join(&uio.node);
-        let error = |source| ZdmaError::Registers {
+        let error = |source| UioError::Registers {
             path: node.clone(),
             source,
         };
@@ -40,10 +66,7 @@ impl UioRegisters {
                 "it has {} bytes of registers, {bytes} are needed",
                 uio.bytes
             );
-            return Err(error(std::io::Error::new(
-                std::io::ErrorKind::InvalidData,
-                text,
-            )));
+            return Err(error(io::Error::new(io::ErrorKind::InvalidData, text)));
         }
         let file = OpenOptions::new()
             .read(true)
@@ -94,7 +117,7 @@ struct Uio {
 }
 
 /// Finds the UIO device called `name` in the class directory.
-fn find(class: &Path, name: &str) -> Result<Uio, ZdmaError> {
+fn find(class: &Path, name: &str) -> Result<Uio, UioError> {
     let mut found = Vec::new();
     for entry in fs::read_dir(class).into_iter().flatten().flatten() {
         let read = |file: &str| fs::read_to_string(entry.path().join(file)).unwrap_or_default();
@@ -109,8 +132,8 @@ fn find(class: &Path, name: &str) -> Result<Uio, ZdmaError> {
         return match usize::from_str_radix(bytes, 16) {
             Ok(bytes) => Ok(Uio { node, bytes }),
             Err(error) => {
-                let source = std::io::Error::new(std::io::ErrorKind::InvalidData, error);
-                Err(ZdmaError::Registers {
+                let source = io::Error::new(io::ErrorKind::InvalidData, error);
+                Err(UioError::Registers {
                     path: entry.path().join("maps/map0/size"),
                     source,
                 })
@@ -118,7 +141,7 @@ fn find(class: &Path, name: &str) -> Result<Uio, ZdmaError> {
         };
     }
     found.sort();
-    Err(ZdmaError::NotFound {
+    Err(UioError::NotFound {
         name: name.to_owned(),
         found,
     })
@@ -169,7 +192,7 @@ mod tests {
         let class = Class::new("others");
         class.add("uio0", "fabric", "0x1000");
         class.add("uio1", "camera", "0x1000");
-        let ZdmaError::NotFound { found, .. } = find(&class.0, "zdma").unwrap_err() else {
+        let UioError::NotFound { found, .. } = find(&class.0, "zdma").unwrap_err() else {
             panic!("another error");
         };
         assert_eq!(found, ["camera", "fabric"]);
@@ -179,14 +202,14 @@ mod tests {
     fn a_system_without_uio_has_no_device() {
         let class = Path::new("/nonexistent/class/uio");
         let error = find(class, "zdma").unwrap_err();
-        assert!(matches!(error, ZdmaError::NotFound { found, .. } if found.is_empty()));
+        assert!(matches!(error, UioError::NotFound { found, .. } if found.is_empty()));
     }
 
     #[test]
     fn a_size_that_is_no_number_names_its_file() {
         let class = Class::new("size");
         class.add("uio3", "zdma", "many");
-        let ZdmaError::Registers { path, .. } = find(&class.0, "zdma").unwrap_err() else {
+        let UioError::Registers { path, .. } = find(&class.0, "zdma").unwrap_err() else {
             panic!("another error");
         };
         assert!(path.ends_with("uio3/maps/map0/size"));

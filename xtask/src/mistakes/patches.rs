@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Patches that take cache maintenance out of the driver and the library: each must turn the tests red.
+//!
+//! They are applied to a copy of the tree in the build folder, one at a time.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+
+use anyhow::{bail, Context as _, Result};
+
+use super::findings;
+use super::TIMEOUT_SECONDS;
+use crate::cache_model::CacheModel;
+use crate::context::Context;
+use crate::files::{files_below, with_extension};
+use crate::guest::{self, Job, MachineArgs, Outcome};
+use crate::initramfs::Files;
+use crate::kernel::Kernel;
+use crate::process::capture;
+use crate::programs;
+use crate::qemu::Program;
+use crate::ui::Step;
+
+const FOLDER: &str = "tests/mistakes/patches";
+
+/// A patch, with what its head says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Patch {
+    /// The file's name without its extension.
+    pub(crate) name: String,
+    path: PathBuf,
+    /// Kinds of report that it must lead to.
+    pub(crate) finds: BTreeSet<String>,
+    /// Commands to run in the guest.
+    runs: Vec<String>,
+}
+
+/// All patches, by name.
+pub(crate) fn all(root: &Path) -> Result<Vec<Patch>> {
+    let paths = with_extension(&root.join(FOLDER), "patch")?;
+    let read = |path: PathBuf| {
+        let text = fs::read_to_string(&path)?;
+        parse(&path, &text).with_context(|| path.display().to_string())
+    };
+    paths.into_iter().map(read).collect()
+}
+
+fn parse(path: &Path, text: &str) -> Result<Patch> {
+    let head = text.lines().take_while(|line| !line.starts_with("--- "));
+    let values = |key: &str| {
+        let of_key = head.clone().filter_map(move |line| line.strip_prefix(key));
+        of_key
+            .map(|value| value.trim().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let (finds, runs) = (values("Finds:"), values("Runs:"));
+    if values("Mistake:").len() != 1 || finds.is_empty() || runs.is_empty() {
+        bail!("the head needs one line `Mistake:`, and lines `Finds:` and `Runs:`");
+    }
+    let stem = path.file_stem().context("a patch has a name")?;
+    Ok(Patch {
+        name: stem.to_string_lossy().into_owned(),
+        path: path.to_owned(),
+        finds: finds.into_iter().collect(),
+        runs,
+    })
+}
+
+/// What came of the runs.
+#[derive(Debug)]
+pub(crate) struct Colour {
+    /// Kinds of report.
+    pub(crate) kinds: BTreeSet<String>,
+    count: usize,
+    status: Outcome,
+}
+
+impl Colour {
+    /// Whether there was no report and every command succeeded.
+    pub(crate) fn is_green(&self) -> bool {
+        self.count == 0 && self.status == Ok(0)
+    }
+}
+
+impl fmt::Display for Colour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kinds = self.kinds.iter().map(String::as_str).collect::<Vec<_>>();
+        match (self.is_green(), kinds.is_empty()) {
+            (true, _) => f.write_str("green")?,
+            (false, true) => f.write_str("red: no report")?,
+            (false, false) => write!(f, "red: {} reports, {}", self.count, kinds.join(", "))?,
+        }
+        match &self.status {
+            Ok(0) => Ok(()),
+            Ok(_) => f.write_str("; commands failed"),
+            Err(why) => write!(f, "; {}", why.lines().next().unwrap_or_default()),
+        }
+    }
+}
+
+/// A copy of the tree, and what it takes to run it.
+pub(crate) struct Bench<'a> {
+    context: &'a Context,
+    kernel: &'a Kernel,
+    copy: Context,
+    model: CacheModel,
+    json: PathBuf,
+}
+
+impl<'a> Bench<'a> {
+    /// A bench in the build folder.
+    pub(crate) fn new(context: &'a Context, kernel: &'a Kernel) -> Result<Self> {
+        let folder = context.target.join("mistakes");
+        let json = folder.join("findings.json");
+        let model = CacheModel {
+            json: Some(json.clone()),
+            expects_mistakes: true,
+            ..CacheModel::new(context, "never")?
+        };
+        Ok(Self {
+            context,
+            kernel,
+            copy: Context::elsewhere(&folder.join("tree"), &folder)?,
+            model,
+            json,
+        })
+    }
+
+    /// Runs the commands of all patches without any of them.
+    pub(crate) fn run_unpatched(&self, patches: &[Patch]) -> Result<Colour> {
+        self.restore()?;
+        let commands = patches.iter().flat_map(|patch| patch.runs.iter().cloned());
+        self.run_commands("without a patch", &commands.collect())
+    }
+
+    /// Runs the commands of a patch with the patch.
+    pub(crate) fn run(&self, patch: &Patch) -> Result<Colour> {
+        self.restore()?;
+        let mut apply = Command::new("patch");
+        apply.current_dir(&self.copy.root);
+        apply.args(["-p1", "--silent", "--no-backup-if-mismatch", "--input"]);
+        capture(apply.arg(&patch.path))
+            .with_context(|| format!("{} is out of date", patch.name))?;
+        self.run_commands(&patch.name, &patch.runs.iter().cloned().collect())
+    }
+
+    /// Makes the copy equal to the tree; files that are equal keep their times.
+    fn restore(&self) -> Result<()> {
+        let (from, to) = (&self.context.root, &self.copy.root);
+        fs::create_dir_all(to)?;
+        let tracked: BTreeSet<_> = self.context.tracked_files()?.into_iter().collect();
+        for path in &tracked {
+            let Ok(content) = fs::read(from.join(path)) else {
+                continue;
+            };
+            let copy = to.join(path);
+            if fs::read(&copy).is_ok_and(|old| old == content) {
+                continue;
+            }
+            if let Some(folder) = copy.parent() {
+                fs::create_dir_all(folder)?;
+            }
+            fs::copy(from.join(path), &copy)
+                .with_context(|| format!("cannot write {}", copy.display()))?;
+        }
+        for path in files_below(to)? {
+            if !tracked.contains(path.strip_prefix(to)?) {
+                fs::remove_file(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn run_commands(&self, name: &str, commands: &BTreeSet<String>) -> Result<Colour> {
+        let step = Step::start(format!("run the tests: {name}"));
+        let each = commands
+            .iter()
+            .map(|command| format!("{command} || failed=1; "));
+        let script = format!("failed=0; {}exit $failed", each.collect::<String>());
+        let job = Job {
+            command: vec!["sh".to_owned(), "-c".to_owned(), script],
+            files: self.files(commands)?,
+            machine: MachineArgs::for_tests(1, TIMEOUT_SECONDS),
+            cache_model: Some(self.model.clone()),
+        };
+        let _ = fs::remove_file(&self.json);
+        let output = Arc::new(Mutex::new(String::new()));
+        let shared = Arc::clone(&output);
+        let keep = move |line: &str| {
+            if let Ok(mut output) = shared.lock() {
+                output.push_str(line);
+                output.push('\n');
+            }
+        };
+        let program = Program::Lines(Box::new(keep));
+        let status = guest::run(&self.copy, self.kernel, &job, program)?;
+        let log = self
+            .copy
+            .target
+            .join(format!("{}.log", name.replace(' ', "-")));
+        let output = output.lock().map(|text| text.clone()).unwrap_or_default();
+        fs::write(&log, output)?;
+        let findings = findings::read(&self.json)?;
+        step.done();
+        Ok(Colour {
+            kinds: findings::kinds(&findings),
+            count: findings.len(),
+            status,
+        })
+    }
+
+    /// What the commands need in the guest, built from the copy.
+    fn files(&self, commands: &BTreeSet<String>) -> Result<Files> {
+        let mut built = programs::examples(&self.copy)?;
+        built.extend(programs::mistakes(&self.copy)?);
+        let mut files = guest::base_files(&self.copy, self.kernel, &built)?;
+        if commands.iter().any(|command| command.contains("/tests/")) {
+            let script = self.copy.root.join("xtask/guest/run-tests");
+            files.add(&script, "/usr/local/bin/run-tests")?;
+            for program in programs::tests(&self.copy)? {
+                files.add(&program.path, &format!("/tests/{}", program.name))?;
+            }
+        }
+        Ok(files)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "SPDX-License-Identifier: GPL-2.0\nMistake: why\nFinds: unclean-zeroes\n\
+                        Runs: quickstart\nRuns: replay x\n\n--- a/x\n+++ b/x\nRuns: no\n";
+
+    #[test]
+    fn the_head_says_what_to_run_and_what_to_find() {
+        let patch = parse(Path::new("/x/no-clean.patch"), TEXT).unwrap();
+        assert_eq!(patch.name, "no-clean");
+        assert_eq!(patch.runs, ["quickstart", "replay x"]);
+        assert!(patch.finds.contains("unclean-zeroes"));
+    }
+
+    #[test]
+    fn a_patch_without_a_word_of_its_finding_is_refused() {
+        let text = TEXT.replace("Finds:", "Found:");
+        assert!(parse(Path::new("x.patch"), &text).is_err());
+    }
+
+    fn colour(count: usize, status: Outcome) -> Colour {
+        Colour {
+            kinds: BTreeSet::new(),
+            count,
+            status,
+        }
+    }
+
+    #[test]
+    fn only_success_without_a_report_is_green() {
+        assert!(colour(0, Ok(0)).is_green());
+        assert!(!colour(1, Ok(0)).is_green());
+        assert!(!colour(0, Ok(1)).is_green());
+        let failed = colour(0, Err("it hangs\nfor long".to_owned()));
+        assert_eq!(failed.to_string(), "red: no report; it hangs");
+    }
+}
