@@ -228,7 +228,7 @@ impl<M: Memory> Board<M> {
         if let Some(accelerator) = &mut self.accelerator {
             let offset = physical - accelerator.registers().start;
             for (word, value) in words {
-                accelerator.store(&mut self.model.memory, start, offset + word, value);
+                accelerator.store(&mut self.model, start, offset + word, value);
             }
         }
     }

@@ -22,8 +22,10 @@ pub enum CacheOperation {
 pub enum Special {
     /// Works on the line whose address is in the numbered register; 31 is the zero register.
     Cache(CacheOperation, u8),
-    /// Waits for cache maintenance.
+    /// DSB: waits for cache maintenance, and orders stores.
     Barrier,
+    /// DMB: orders stores.
+    OrderingBarrier,
     /// Addresses may mean something else afterwards.
     TlbInvalidation,
     /// Changes a register that says what addresses mean: of the lower half alone, or of both.
@@ -62,6 +64,10 @@ pub fn decode(word: u32) -> Option<Special> {
     if word & 0xffff_f3ff == 0xd503_339f {
         return Some(Special::Barrier);
     }
+    // DMB, unless of loads alone.
+    if word & 0xffff_f0ff == 0xd503_30bf && word & 0x300 != 0x100 {
+        return Some(Special::OrderingBarrier);
+    }
     if word & 0xfff8_f000 == 0xd508_8000 {
         return Some(Special::TlbInvalidation);
     }
@@ -86,11 +92,15 @@ mod tests {
         for word in [0xd503_3f9f, 0xd503_3b9f, 0xd503_379f, 0xd503_339f] {
             assert_eq!(decode(word), Some(Special::Barrier), "{word:#x}");
         }
-        // dsb st, dsb ishld, dmb sy, isb, hint
+        // dmb sy, dmb ish, dmb oshst
+        for word in [0xd503_3fbf, 0xd503_3bbf, 0xd503_32bf] {
+            assert_eq!(decode(word), Some(Special::OrderingBarrier), "{word:#x}");
+        }
+        // dsb st, dsb ishld, dmb ishld, isb, hint
         for word in [
             0xd503_3e9f,
             0xd503_399f,
-            0xd503_3fbf,
+            0xd503_39bf,
             0xd503_3fdf,
             0xd503_201f,
         ] {

@@ -4,16 +4,19 @@
 //! coherent, know nothing of what the cache holds.
 
 use crate::memory::{host, Memory};
-use crate::model::Model;
+use crate::model::{Barriers, Model};
 use crate::page::{pieces, Page, Piece};
 use crate::policy::Kind as Liberty;
 use crate::report::{Kind, Place};
+use crate::walk::Attribute;
 
 /// How a bus master accesses memory.
 #[derive(Clone, Copy, Debug)]
 pub struct Master {
     /// The store that started it.
     pub start: Place,
+    /// The barriers until then.
+    pub barriers: Barriers,
     /// Whether its port snoops the caches.
     pub coherent: bool,
 }
@@ -26,9 +29,7 @@ impl<M: Memory> Model<M> {
         self.memory.read(address, bytes);
         let inside = self.clip(address, len);
         for piece in pieces(inside.start, inside.end - inside.start) {
-            if !master.coherent {
-                self.judge_read(master, &piece);
-            }
+            self.judge_read(master, &piece);
             let index = self.index(piece.page);
             let Some(page) = &mut self.pages[index] else {
                 continue;
@@ -64,11 +65,18 @@ impl<M: Memory> Model<M> {
         };
         let (line, lines) = (&page.lines[piece.line], page.addresses_of(piece.line));
         let clobbered = line.dirty != 0 && line.stale & piece.mask != 0;
-        let mistake = if line.dirty & piece.mask != 0 {
+        // Stores that no maintenance makes wait may still be on their way.
+        let past_cache = line.accessed == Some(Attribute::NonCacheable);
+        let unordered = line.stored == master.barriers.ordering && (master.coherent || past_cache);
+        let mistake = if unordered {
+            Some(Kind::MissingBarrier)
+        } else if master.coherent {
+            None
+        } else if line.dirty & piece.mask != 0 {
             Some(Kind::MissingClean)
         } else if clobbered {
             Some(Kind::StaleWriteBack)
-        } else if line.maintained == self.epoch {
+        } else if line.maintained == master.barriers.waiting {
             Some(Kind::MissingBarrier)
         } else {
             None
@@ -136,7 +144,7 @@ impl<M: Memory> Model<M> {
         let line = &mut page.lines[piece.line];
         let mistake = if line.dirty != 0 {
             Some(Kind::LostToEviction)
-        } else if line.maintained == self.epoch {
+        } else if line.maintained == master.barriers.waiting {
             Some(Kind::MissingBarrier)
         } else {
             None

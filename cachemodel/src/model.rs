@@ -37,6 +37,15 @@ pub enum Maintenance {
     Invalidate,
 }
 
+/// How many barriers there have been: a moment, for those who must have waited for something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Barriers {
+    /// That waited for maintenance.
+    pub(crate) waiting: u32,
+    /// That ordered stores.
+    pub(crate) ordering: u32,
+}
+
 /// Lines that a surprise of the policy may hit: the last ones that something happened to.
 const RECENT_LINES: usize = 256;
 
@@ -50,8 +59,7 @@ pub struct Model<M> {
     recent: Vec<u64>,
     /// Ranges that the running process reaches past the cache: not to be fetched in its sight.
     pub(crate) uncached: Vec<Range<u64>>,
-    /// Counts barriers.
-    pub(crate) epoch: u32,
+    pub(crate) barriers: Barriers,
     pub(crate) places: Places,
     /// What was found.
     pub reports: Reports,
@@ -80,7 +88,11 @@ impl<M: Memory> Model<M> {
             policy,
             recent: Vec::new(),
             uncached: Vec::new(),
-            epoch: 1,
+            // No line was stored or maintained at 0.
+            barriers: Barriers {
+                waiting: 1,
+                ordering: 1,
+            },
             places: Places::default(),
             reports: Reports::default(),
             counts: Counts::default(),
@@ -106,6 +118,11 @@ impl<M: Memory> Model<M> {
     /// lines of them, fetched through the kernel's mapping, but the process does not see those.
     pub fn set_uncached(&mut self, ranges: Vec<Range<u64>>) {
         self.uncached = ranges;
+    }
+
+    /// The barriers until now.
+    pub fn barriers(&self) -> Barriers {
+        self.barriers
     }
 
     /// The part of a range that is in the region.
@@ -192,6 +209,7 @@ impl<M: Memory> Model<M> {
             return;
         };
         page.lines[piece.line].writer = writer;
+        page.lines[piece.line].stored = self.barriers.ordering;
         if access.attribute == Attribute::NonCacheable {
             if zeroes {
                 page.device_mut(&piece.bytes).fill(0);
@@ -304,7 +322,7 @@ impl<M: Memory> Model<M> {
         }
         if dirty {
             (line.dirty, line.stale) = (0, 0);
-            line.maintained = self.epoch;
+            line.maintained = self.barriers.waiting;
         }
         if cleans && page.write_back(number) {
             self.counts.lines_written_back += 1;
@@ -320,7 +338,13 @@ impl<M: Memory> Model<M> {
 
     /// The CPU waited until its maintenance was complete.
     pub fn barrier(&mut self) {
-        self.epoch = self.epoch.wrapping_add(1);
+        self.barriers.waiting = self.barriers.waiting.wrapping_add(1);
+        self.ordering_barrier();
+    }
+
+    /// The CPU ordered its stores before all that follows.
+    pub fn ordering_barrier(&mut self) {
+        self.barriers.ordering = self.barriers.ordering.wrapping_add(1);
     }
 
     /// Remembers a line that something happened to.

@@ -77,19 +77,23 @@ impl Board {
         self.maintain(Maintenance::CleanInvalidate, A);
     }
 
-    fn master(coherent: bool) -> Master {
+    fn master(&self, coherent: bool) -> Master {
         let start = Place {
             pc: 4,
             master: 1,
             ..Place::default()
         };
-        Master { start, coherent }
+        Master {
+            start,
+            barriers: self.0.barriers(),
+            coherent,
+        }
     }
 
     fn device_reads(&mut self, address: u64, len: usize) -> Vec<u8> {
         let mut bytes = vec![0; len];
-        self.0
-            .master_read(&Self::master(false), address, &mut bytes);
+        let master = self.master(false);
+        self.0.master_read(&master, address, &mut bytes);
         bytes
     }
 
@@ -97,7 +101,8 @@ impl Board {
     fn device_writes(&mut self, address: u64, bytes: &[u8]) {
         self.0.memory.write(address, bytes);
         self.0.undo_write(address, bytes.len() as u64);
-        self.0.master_write(&Self::master(false), address, bytes);
+        let master = self.master(false);
+        self.0.master_write(&master, address, bytes);
     }
 
     fn kinds(&self) -> Vec<Kind> {
@@ -367,6 +372,7 @@ fn a_write_combine_buffer_needs_no_maintenance() {
         clear_page(&mut board, 64, Maintenance::CleanInvalidate);
         for value in 1..50 {
             board.store(&past, A, &[value; 64]);
+            board.0.ordering_barrier();
             assert_eq!(board.device_reads(A, 64), [value; 64]);
             board.device_writes(A, &[!value; 64]);
             assert_eq!(board.load(&past, A, 64), [!value; 64]);
@@ -423,8 +429,9 @@ fn clearing_a_former_write_combine_buffer_without_invalidation_is_reported() {
 fn a_coherent_port_sees_the_cache_and_updates_it() {
     for policy in POLICIES {
         let mut board = Board::new(policy);
-        let master = Board::master(true);
         board.write(1);
+        board.0.ordering_barrier();
+        let master = board.master(true);
         let mut seen = [0; 64];
         board.0.master_read(&master, A, &mut seen);
         assert_eq!(seen, [1; 64], "{policy}");
@@ -445,6 +452,25 @@ fn maintenance_without_a_barrier_may_come_too_late() {
     board.0.barrier();
     board.device_reads(A, 64);
     assert_eq!(board.0.reports.list()[0].count, 1);
+}
+
+#[test]
+fn stores_past_the_cache_need_a_barrier_too() {
+    let past = Board::access(20, false, Attribute::NonCacheable);
+    let mut board = Board::new("never");
+    board.store(&past, A, &[1; 64]);
+    board.device_reads(A, 64);
+    assert_eq!(board.kinds(), [Kind::MissingBarrier]);
+    assert_eq!(board.0.reports.list()[0].cause.unwrap().pc, 20);
+}
+
+#[test]
+fn stores_for_a_coherent_port_need_a_barrier() {
+    let mut board = Board::new("never");
+    board.write(1);
+    let master = board.master(true);
+    board.0.master_read(&master, A, &mut [0; 64]);
+    assert_eq!(board.kinds(), [Kind::MissingBarrier]);
 }
 
 #[test]

@@ -42,6 +42,8 @@ pub(crate) struct Line {
     pub(crate) toucher: u32,
     /// The epoch of barriers in which a dirty line was last written back on request.
     pub(crate) maintained: u32,
+    /// The epoch of ordering barriers in which the CPU last stored to the line.
+    pub(crate) stored: u32,
 
     /// The line is in the cache.
     pub(crate) present: bool,

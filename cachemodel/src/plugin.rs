@@ -34,6 +34,8 @@ static HANDLES: OnceLock<Handles> = OnceLock::new();
 static REPORT: OnceLock<(Option<PathBuf>, bool)> = OnceLock::new();
 /// Whether lines were maintained since the last barrier.
 static MAINTAINED: AtomicBool = AtomicBool::new(false);
+/// Whether the CPU stored to a page that matters since the last ordering barrier.
+static STORED: AtomicBool = AtomicBool::new(false);
 
 fn board() -> Option<MutexGuard<'static, Board<Ddr>>> {
     let board = BOARD.get()?;
@@ -192,6 +194,7 @@ extern "C" fn translated(_id: u64, tb: *mut c_void) {
             Special::Cache(CacheOperation::Zva, register) => (zva, register),
             Special::Cache(CacheOperation::Cvau, register) => (cvau, register),
             Special::Barrier => (barrier, 31),
+            Special::OrderingBarrier => (ordering_barrier, 31),
             Special::TlbInvalidation => (tlb_invalidation, 31),
             Special::Tables { lower_only: true } => (lower_half_changes, 31),
             Special::Tables { lower_only: false } => (tables_change, 31),
@@ -230,6 +233,9 @@ extern "C" fn memory_accessed(_vcpu: c_uint, info: c_uint, address: u64, userdat
         len: size(),
         is_store,
     };
+    if is_store {
+        STORED.store(true, Relaxed);
+    }
     if let (Some(mut board), Some(registers)) = (board(), HANDLES.get()) {
         board.access(&FILTER, registers, &access, stored);
     }
@@ -270,8 +276,17 @@ extern "C" fn cvau(_vcpu: c_uint, userdata: *mut c_void) {
     on_line(userdata, CacheOperation::Cvau);
 }
 
+extern "C" fn ordering_barrier(_vcpu: c_uint, _userdata: *mut c_void) {
+    if STORED.swap(false, Relaxed) {
+        if let Some(mut board) = board() {
+            board.model.ordering_barrier();
+        }
+    }
+}
+
 extern "C" fn barrier(_vcpu: c_uint, _userdata: *mut c_void) {
-    if MAINTAINED.swap(false, Relaxed) {
+    // Neither is skipped.
+    if MAINTAINED.swap(false, Relaxed) | STORED.swap(false, Relaxed) {
         if let Some(mut board) = board() {
             board.model.barrier();
         }

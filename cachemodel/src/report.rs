@@ -24,7 +24,8 @@ pub enum Kind {
     UncleanZeroes,
     /// Cacheable and non-cacheable accesses to a line without invalidation between them.
     MixedAttributes,
-    /// A bus master was started before a barrier waited for the maintenance of what it accesses.
+    /// A bus master was started before a barrier waited for the maintenance of what it accesses or,
+    /// where none is needed, for the stores.
     MissingBarrier,
 }
 
@@ -86,7 +87,8 @@ impl Kind {
                  and not invalidated in between"
             }
             Self::MissingBarrier => {
-                "the device was started before the cache maintenance was complete"
+                "the device was started before the CPU's stores, or its cache maintenance, were \
+                 complete"
             }
         }
     }
@@ -121,8 +123,8 @@ impl Kind {
                  through the cacheable mapping before the first access of the other kind"
             }
             Self::MissingBarrier => {
-                "execute DSB SY after the last maintenance instruction and before the store that \
-                 starts the device"
+                "execute DSB SY after the last maintenance instruction, or after the last store past the \
+                 cache, and before the store that starts the device"
             }
         }
     }

@@ -81,7 +81,12 @@ fn fetch_foreign(memory: &impl Memory, step: &Step) -> Option<Vec<u8>> {
 }
 
 fn execute<M: Memory>(model: &mut Model<M>, start: Place, step: &Step, foreign: Option<&[u8]>) {
-    let master = |coherent| Master { start, coherent };
+    let barriers = model.barriers();
+    let master = |coherent| Master {
+        start,
+        barriers,
+        coherent,
+    };
     let mut buffer = vec![0; host(CHUNK)];
     match *step {
         Step::ReadDescriptor { address, len } => {

@@ -2,8 +2,10 @@
 
 //! The cache model's accelerator, which takes its time: `ACCELERATOR.md` is its manual.
 
+use crate::cache;
 use crate::stage::{Buffer, Stage};
 use crate::Table;
+use fpgamem_tests::abi::ALLOC_WRITE_COMBINE;
 use fpgamem_tests::{MapFlags, Mapping, PAGE, READ_WRITE};
 use std::fs::{read_dir, read_to_string, OpenOptions};
 use std::path::Path;
@@ -31,6 +33,11 @@ pub(crate) const SITUATIONS: Table = &[
         "result-cleared-while-the-device-works",
         "lost-to-eviction",
         result_cleared_while_the_device_works,
+    ),
+    (
+        "write-combine-without-barrier",
+        "missing-barrier",
+        write_combine_without_barrier,
     ),
 ];
 
@@ -234,4 +241,19 @@ fn result_cleared_while_the_device_works(mistake: bool) -> bool {
     let done = accelerator.wait();
     to.invalidate(0..BYTES);
     done && to.holds(0..BYTES, 1)
+}
+
+fn write_combine_without_barrier(mistake: bool) -> bool {
+    let accelerator = Accelerator::new();
+    let stage = &accelerator.stage;
+    let [from, to] = [0, 1].map(|_| stage.buffer_with(BYTES, ALLOC_WRITE_COMBINE));
+    accelerator.describe_copy(&from, &to, 16);
+    accelerator.hand_over();
+    from.mapping.store(0, 7);
+    if !mistake {
+        cache::barrier();
+    }
+    accelerator.start();
+    // The model does not delay stores, so this comes out right.
+    accelerator.wait() && to.mapping.load(0) == 7
 }

@@ -11,7 +11,7 @@ pub mod descriptor;
 use self::descriptor::{decode, Job, Operand, Refusal, DESCRIPTOR_BYTES, STATUS as STATUS_WORD};
 use crate::master::Master;
 use crate::memory::{host, Memory};
-use crate::model::Model;
+use crate::model::{Barriers, Model};
 use crate::report::Place;
 use std::ops::Range;
 
@@ -64,8 +64,8 @@ pub struct Accelerator {
     completed: u32,
     read: u64,
     written: u64,
-    /// The store that rang the doorbell.
-    start: Place,
+    /// The store that rang the doorbell, and the barriers until then.
+    start: Option<(Place, Barriers)>,
     /// Events until the next descriptor is executed.
     delay: u32,
 }
@@ -84,7 +84,7 @@ impl Accelerator {
             completed: 0,
             read: 0,
             written: 0,
-            start: Place::default(),
+            start: None,
             delay: 0,
         }
     }
@@ -143,7 +143,14 @@ impl Accelerator {
     }
 
     /// The CPU stored a register.
-    pub fn store(&mut self, memory: &mut impl Memory, start: Place, offset: u64, value: u32) {
+    pub fn store<M: Memory>(
+        &mut self,
+        model: &mut Model<M>,
+        start: Place,
+        offset: u64,
+        value: u32,
+    ) {
+        let start = (start, model.barriers());
         match offset {
             CONTROL if value & CONTROL_RESET != 0 => *self = Self::new(self.base),
             CONTROL => {
@@ -164,11 +171,11 @@ impl Accelerator {
             }
             _ => {}
         }
-        self.show(memory);
+        self.show(&mut model.memory);
     }
 
-    fn ring_doorbell(&mut self, start: Place) {
-        self.start = start;
+    fn ring_doorbell(&mut self, start: (Place, Barriers)) {
+        self.start = Some(start);
         self.delay = DELAY;
         if !self.enabled {
             return;
@@ -198,6 +205,9 @@ impl Accelerator {
 
     /// Executes the descriptor at the head of the ring.
     fn execute<M: Memory>(&mut self, model: &mut Model<M>) {
+        let Some((start, barriers)) = self.start else {
+            return;
+        };
         let at = self.ring + u64::from(self.head) * DESCRIPTOR_BYTES;
         let registers = self.registers();
         let is_memory = |model: &Model<M>, address: u64, len: u64| {
@@ -213,7 +223,8 @@ impl Accelerator {
         let mut bus = Bus {
             model,
             master: Master {
-                start: self.start,
+                start,
+                barriers,
                 coherent: false,
             },
             read: 0,

@@ -32,9 +32,8 @@ impl Bench {
     }
 
     fn store(&mut self, offset: u64, value: u32) {
-        let memory = &mut self.model.memory;
         self.accelerator
-            .store(memory, Place::default(), offset, value);
+            .store(&mut self.model, Place::default(), offset, value);
     }
 
     fn load(&self, offset: u64) -> u32 {
@@ -45,6 +44,7 @@ impl Bench {
     fn put(&mut self, address: u64, bytes: &[u8]) {
         let master = Master {
             start: Place::default(),
+            barriers: self.model.barriers(),
             coherent: true,
         };
         self.model.master_write(&master, address, bytes);
