@@ -61,7 +61,10 @@ impl Shared {
     /// Loads the word at an offset that is a multiple of 8.
     #[inline(always)]
     pub(crate) fn load(&self, offset: u64) -> u64 {
-        assert!(offset.is_multiple_of(8), "offset {offset} is that of a word");
+        assert!(
+            offset.is_multiple_of(8),
+            "offset {offset} is that of a word"
+        );
         // SAFETY: the word is mapped and aligned; other accesses to it are not atomic but ordered.
         unsafe { self.pointer(offset).read_volatile() }
     }
@@ -69,7 +72,10 @@ impl Shared {
     /// Stores a word at an offset that is a multiple of 8.
     #[inline(always)]
     pub(crate) fn store(&self, offset: u64, value: u64) {
-        assert!(offset.is_multiple_of(8), "offset {offset} is that of a word");
+        assert!(
+            offset.is_multiple_of(8),
+            "offset {offset} is that of a word"
+        );
         // SAFETY: as in `load`.
         unsafe { self.pointer(offset).write_volatile(value) };
     }
@@ -84,7 +90,10 @@ impl Shared {
     /// Clears the line at an offset that is a multiple of 64, by DC ZVA.
     #[inline(always)]
     pub(crate) fn clear_line(&self, offset: u64) {
-        assert!(offset.is_multiple_of(64), "offset {offset} is that of a line");
+        assert!(
+            offset.is_multiple_of(64),
+            "offset {offset} is that of a line"
+        );
         let line = self.pointer(offset + 56).wrapping_byte_sub(56);
         // SAFETY: the line, 64 bytes on the board's processors, is mapped.
         unsafe { asm!("dc zva, {}", in(reg) line, options(nostack, preserves_flags)) };
@@ -93,7 +102,10 @@ impl Shared {
     /// Adds to a word atomically.
     #[inline(always)]
     pub(crate) fn add(&self, offset: u64, value: u64) {
-        assert!(offset.is_multiple_of(8), "offset {offset} is that of a word");
+        assert!(
+            offset.is_multiple_of(8),
+            "offset {offset} is that of a word"
+        );
         // SAFETY: the word is mapped and aligned, and lives as long as `self`.
         let word = unsafe { AtomicU64::from_ptr(self.pointer(offset)) };
         word.fetch_add(value, Ordering::Relaxed);
@@ -102,7 +114,10 @@ impl Shared {
     /// Stores a 32-bit device register.
     #[inline(always)]
     pub(crate) fn store_register(&self, offset: u64, value: u32) {
-        assert!(offset.is_multiple_of(4), "offset {offset} is that of a register");
+        assert!(
+            offset.is_multiple_of(4),
+            "offset {offset} is that of a register"
+        );
         let register = self.pointer(offset).cast::<u32>();
         // SAFETY: the register is mapped and aligned. What the device does then is what the program
         // has asked for.
@@ -111,7 +126,10 @@ impl Shared {
 
     /// Loads a 32-bit device register.
     pub(crate) fn load_register(&self, offset: u64) -> u32 {
-        assert!(offset.is_multiple_of(4), "offset {offset} is that of a register");
+        assert!(
+            offset.is_multiple_of(4),
+            "offset {offset} is that of a register"
+        );
         let register = self.pointer(offset).cast::<u32>();
         // SAFETY: the register is mapped and aligned.
         unsafe { register.read_volatile() }
