@@ -34,7 +34,7 @@ const ACCELERATOR_REGISTERS: u64 = 0x3fff_f000;
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct CacheModelArgs {
     /// Give the board a data cache, which QEMU lacks, and fail for every wrong cache maintenance;
-    /// POLICY says what the cache does unasked: never, evict[:SEED], prefetch[:SEED]
+    /// POLICY says what the cache does unasked: never, evict or prefetch, or these with :SEED
     #[arg(
         long,
         value_name = "POLICY",
