@@ -111,13 +111,14 @@ pub(crate) fn main(context: &Context, args: &GuestArgs) -> Result<i32> {
     }
 }
 
-/// The driver and the given programs, in the guest's search path.
+/// The basic programs, the driver and the given programs, in the guest's search path.
 pub(crate) fn base_files(
     context: &Context,
     kernel: &Kernel,
     programs: &[programs::Program],
 ) -> Result<Files> {
     let mut files = Files::default();
+    files.add(&initramfs::busybox(&context.cache)?, "/bin/busybox")?;
     let module = driver::build(context, kernel, driver::Checks::Compiler)?;
     files.add(&module, "/lib/modules/fpgamem.ko")?;
     for program in programs {

@@ -114,7 +114,7 @@ impl Files {
     }
 }
 
-/// Writes the archive with `files` and what every guest has.
+/// Writes the archive with `files` and the first program.
 pub(crate) fn write(
     context: &Context,
     kernel: &Kernel,
@@ -122,7 +122,6 @@ pub(crate) fn write(
     dir: &Path,
 ) -> Result<PathBuf> {
     let mut files = files.clone();
-    files.add(&busybox(&context.cache)?, "/bin/busybox")?;
     files.add(&context.root.join("xtask/guest/init"), "/init")?;
     let list = dir.join("initramfs.list");
     fs::write(&list, files.list()?)?;
@@ -139,7 +138,7 @@ pub(crate) fn write(
 }
 
 /// The guest's basic programs: Debian's static busybox for arm64, verified by apt.
-fn busybox(cache: &Cache) -> Result<PathBuf> {
+pub(crate) fn busybox(cache: &Cache) -> Result<PathBuf> {
     let key = Key::default().part("package", "busybox-static");
     let entry = cache.entry("busybox", &key, |dir, _| {
         let package = Apt::open(cache, "apt", &[])?.download("busybox-static:arm64", dir)?;
