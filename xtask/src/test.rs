@@ -31,7 +31,7 @@ const GUEST_TIMEOUT_SECONDS: u64 = 900;
 pub(crate) struct TestArgs {
     #[command(flatten)]
     kernel: KernelArgs,
-    /// The long forms too: many more random cases, other numbers of processors, dependencies
+    /// The long forms too: many more random cases, and other numbers of processors
     #[arg(long)]
     long: bool,
     #[command(flatten)]
@@ -214,15 +214,10 @@ impl Session<'_> {
     fn deny(&self) -> Result<Report> {
         let program = if on_path("cargo-deny") {
             "cargo-deny".into()
-        } else if self.args.long {
+        } else {
             let Context { cache, tools, .. } = self.context;
             cargo_install(cache, &tools.cargo, "cargo-deny", CARGO_DENY, "dev")?
                 .join("bin/cargo-deny")
-        } else {
-            return Ok(Report {
-                skipped: Some("cargo-deny is not installed, --long builds it".to_owned()),
-                ..Report::default()
-            });
         };
         let deny = |what: &[&str]| {
             let mut command = std::process::Command::new(&program);
