@@ -78,7 +78,7 @@ fn place(value: &Value) -> Place {
     Place {
         process: value["process"]["pid"].as_u64(),
         frames: frames
-            .filter_map(Value::as_str)
+            .filter_map(|frame| frame["function"].as_str())
             .map(str::to_owned)
             .collect(),
     }
@@ -98,7 +98,8 @@ mod tests {
     #[test]
     fn a_report_is_read() {
         let text = r#"{"kind": "missing-clean", "cause": null,
-            "at": {"frames": ["store (memory.rs:1)"], "process": {"pid": 7, "name": "x"}}}"#;
+            "at": {"frames": [{"function": "store<u8>", "location": "memory.rs:1"}],
+                "process": {"pid": 7, "name": "x"}}}"#;
         let found = finding(&serde_json::from_str(text).unwrap());
         assert_eq!(found.kind, "missing-clean");
         assert_eq!(found.at.process, Some(7));
