@@ -8,6 +8,7 @@ use crate::accelerator::Accelerator;
 use crate::cpu::{Cpu, Registers};
 use crate::filter::Filter;
 use crate::instruction::CacheOperation;
+use crate::interrupt::{Socket, Wire};
 use crate::memory::Memory;
 use crate::model::{Access, Maintenance, Model};
 use crate::page::{LINE, PAGE};
@@ -50,6 +51,10 @@ pub struct Board<M> {
     cpu: Cpu,
     channels: [Channel; NR_CHANNELS],
     accelerator: Option<Accelerator>,
+    interrupt: Option<Wire>,
+    /// The functions where the accelerator was started, which may be long ago when it shows that
+    /// this was wrong.
+    doorbells: HashMap<Place, Vec<Frame>>,
     symbols: Symbols,
     anchors: Option<Anchors>,
     layout: Option<Layout>,
@@ -68,6 +73,11 @@ pub fn master_name(number: u32) -> Option<String> {
     }
     let channel = usize::try_from(number).ok()?.checked_sub(1)?;
     Some(zdma::channel_name(channel))
+}
+
+/// The number of a channel of ZDMA as a bus master.
+fn channel_number(channel: usize) -> u32 {
+    u32::try_from(channel + 1).unwrap_or(0)
 }
 
 /// The 4-byte words of what was stored, with their offsets.
@@ -98,6 +108,8 @@ impl<M: Memory> Board<M> {
             cpu: Cpu::default(),
             channels: std::array::from_fn(|_| Channel::default()),
             accelerator: None,
+            interrupt: None,
+            doorbells: HashMap::new(),
             symbols,
             anchors,
             layout: None,
@@ -107,8 +119,9 @@ impl<M: Memory> Board<M> {
         }
     }
 
-    /// Adds an accelerator with its registers at a physical address.
-    pub fn add_accelerator(&mut self, base: u64) {
+    /// Adds an accelerator with its registers at a physical address, and an interrupt.
+    pub fn add_accelerator(&mut self, base: u64, interrupt: Option<Socket>) {
+        self.interrupt = interrupt.map(Wire::new);
         let accelerator = Accelerator::new(base);
         accelerator.show(&mut self.model.memory);
         self.accelerator = Some(accelerator);
@@ -174,11 +187,15 @@ impl<M: Memory> Board<M> {
             if access.is_store {
                 let words = words(stored(), access.len);
                 self.store_zdma(registers, access.pc, channel, register, words);
+            } else {
+                self.model.look_at(channel_number(channel));
             }
         } else if self.is_accelerator(physical) {
             if access.is_store {
                 let words = words(stored(), access.len);
                 self.store_accelerator(registers, access.pc, physical, words);
+            } else {
+                self.model.look_at(ACCELERATOR);
             }
             self.tick(registers);
         } else {
@@ -195,12 +212,15 @@ impl<M: Memory> Board<M> {
         words: impl Iterator<Item = (u64, u32)>,
     ) {
         let start = Place {
-            master: u32::try_from(channel + 1).unwrap_or(0),
+            master: channel_number(channel),
             link: registers.general(30),
             ..self.place(registers, pc)
         };
         if zdma::may_start(register) {
             self.look_for_uncached(registers);
+        }
+        if zdma::acknowledges(register) {
+            self.model.look_at(start.master);
         }
         let channel = &mut self.channels[channel];
         for (word, value) in words {
@@ -225,12 +245,26 @@ impl<M: Memory> Board<M> {
             link: registers.general(30),
             ..self.place(registers, pc)
         };
+        let Some(registers_at) = self.accelerator.as_ref().map(Accelerator::registers) else {
+            return;
+        };
+        let offset = physical - registers_at.start;
+        if Accelerator::is_doorbell(offset) {
+            self.look_for_uncached(registers);
+            if !self.doorbells.contains_key(&start) {
+                let frames = self.backtrace(registers, start);
+                self.doorbells.insert(start, frames);
+            }
+        }
+        if Accelerator::acknowledges(offset) {
+            self.model.look_at(ACCELERATOR);
+        }
         if let Some(accelerator) = &mut self.accelerator {
-            let offset = physical - accelerator.registers().start;
             for (word, value) in words {
                 accelerator.store(&mut self.model, start, offset + word, value);
             }
         }
+        self.interrupt();
     }
 
     /// Time passes for the accelerator.
@@ -241,6 +275,27 @@ impl<M: Memory> Board<M> {
         if let Some(accelerator) = &mut self.accelerator {
             accelerator.tick(&mut self.model);
         }
+        self.interrupt();
+    }
+
+    /// Brings the accelerator's interrupt in line with what it asks for.
+    fn interrupt(&mut self) {
+        if let (Some(accelerator), Some(wire)) = (&self.accelerator, &mut self.interrupt) {
+            wire.set(accelerator.interrupts());
+        }
+    }
+
+    /// The CPU is about to sleep until an interrupt comes: time passes, for the accelerator until it
+    /// has one.
+    pub fn sleep(&mut self, registers: &impl Registers) {
+        if let Some(accelerator) = &mut self.accelerator {
+            while accelerator.is_busy() && !accelerator.interrupts() {
+                accelerator.tick(&mut self.model);
+            }
+        }
+        self.interrupt();
+        self.model.sleep();
+        self.resolve(registers);
     }
 
     /// Tells the model what the running process reaches past the cache.

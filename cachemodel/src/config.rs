@@ -2,6 +2,7 @@
 
 //! The plugin's arguments, as in `-plugin libfpgamem_cachemodel.so,ddr=/dev/shm/ddr,policy=evict:7`.
 
+use crate::interrupt::Socket;
 use crate::policy::Policy;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -17,6 +18,8 @@ pub struct Config {
     pub policy: Policy,
     /// Where the accelerator's registers are, if there is one.
     pub accelerator: Option<u64>,
+    /// Its interrupt, if it has one.
+    pub interrupt: Option<Socket>,
     /// Where the report goes.
     pub json: Option<PathBuf>,
     /// Whether nothing is printed.
@@ -40,6 +43,7 @@ impl Config {
             region: 0x4000_0000..0x8000_0000,
             policy: "never".parse()?,
             accelerator: None,
+            interrupt: None,
             quiet: false,
             json: None,
             system_map: None,
@@ -54,6 +58,7 @@ impl Config {
                 "region" => config.region = region(value)?,
                 "policy" => config.policy = value.parse()?,
                 "accelerator" => config.accelerator = Some(page(value)?),
+                "interrupt" => config.interrupt = Some(interrupt(value)?),
                 "json" => config.json = Some(value.into()),
                 "quiet" => config.quiet = value == "on",
                 "map" => config.system_map = Some(value.into()),
@@ -61,7 +66,7 @@ impl Config {
                 _ => {
                     return Err(format!(
                         "no argument is named {key:?}; there are ddr, region, policy, \
-                         accelerator, json, quiet, map, symbols"
+                         accelerator, interrupt, json, quiet, map, symbols"
                     ))
                 }
             }
@@ -84,6 +89,20 @@ fn page(text: &str) -> Result<u64, String> {
     number(text)
         .filter(|address| address % 4096 == 0)
         .ok_or_else(|| format!("{text:?} is not the address of a page of 4096 bytes"))
+}
+
+/// Reads `NUMBER:PATH`.
+fn interrupt(text: &str) -> Result<Socket, String> {
+    let parts = text.split_once(':');
+    let socket = parts.and_then(|(number, path)| {
+        Some(Socket {
+            number: number.parse().ok()?,
+            path: path.into(),
+        })
+    });
+    socket.ok_or_else(|| {
+        format!("{text:?} is not NUMBER:PATH: an interrupt, and the socket of -qtest")
+    })
 }
 
 /// Reads `START-END`.
@@ -111,6 +130,7 @@ mod tests {
             "ddr=/dev/shm/ddr",
             "region=0x1000-0x3000",
             "accelerator=0x4000",
+            "interrupt=89:/tmp/x:y",
             "policy=evict:7",
             "symbols=a",
             "symbols=b",
@@ -121,6 +141,8 @@ mod tests {
         assert_eq!(config.policy.to_string(), "evict:7");
         assert_eq!(config.symbols.len(), 2);
         assert_eq!(config.accelerator, Some(0x4000));
+        let socket = config.interrupt.unwrap();
+        assert_eq!((socket.number, socket.path), (89, "/tmp/x:y".into()));
         assert_eq!(config.json, None);
     }
 
@@ -139,6 +161,7 @@ mod tests {
         assert!(error(&["ddr"]).contains("KEY=VALUE"));
         assert!(error(&["ddr=x", "region=0x1000-0x1800"]).contains("4096"));
         assert!(error(&["ddr=x", "accelerator=0x10"]).contains("page"));
+        assert!(error(&["ddr=x", "interrupt=/tmp/x"]).contains("NUMBER:PATH"));
         assert!(error(&["ddr=x", "region=0x3000-0x1000"]).contains("START-END"));
     }
 }

@@ -35,6 +35,8 @@ pub enum Special {
     },
     /// The kernel switches to another task.
     TaskSwitch,
+    /// WFI: the processor sleeps until an interrupt comes.
+    Sleep,
 }
 
 /// Decodes an instruction word.
@@ -59,6 +61,9 @@ pub fn decode(word: u32) -> Option<Special> {
         // MSR SP_EL0: the kernel keeps its current task there.
         0xd518_4100 => return Some(Special::TaskSwitch),
         _ => {}
+    }
+    if word == 0xd503_207f {
+        return Some(Special::Sleep);
     }
     // DSB, of all accesses rather than loads or stores alone.
     if word & 0xffff_f3ff == 0xd503_339f {
@@ -121,6 +126,15 @@ mod tests {
         assert_eq!(decode(0xd518_4101), Some(Special::TaskSwitch));
         assert_eq!(decode(0xd538_2001), None);
         assert_eq!(decode(0xd51b_d041), None);
+    }
+
+    #[test]
+    fn of_the_hints_only_wfi_sleeps() {
+        assert_eq!(decode(0xd503_207f), Some(Special::Sleep));
+        // nop, yield, wfe, sev
+        for word in [0xd503_201f, 0xd503_203f, 0xd503_205f, 0xd503_209f] {
+            assert_eq!(decode(word), None, "{word:#x}");
+        }
     }
 
     #[test]

@@ -9,8 +9,9 @@
 //!
 //! ```text
 //!  QEMU ── plugin ── board ──┬── instruction, walk, cpu, filter   what the CPU does, and where
-//!                            ├── zdma, transfer                   what bus masters do
-//!                            ├── model, master, page, policy      the cache
+//!                            ├── zdma, transfer, accelerator      what bus masters do
+//!                            ├── interrupt                        how one of them calls the CPU
+//!                            ├── model, master, page, flights, policy   the cache
 //!                            └── process, symbols, report, output who did it
 //! ```
 //!
@@ -28,7 +29,11 @@ pub mod cpu;
 pub mod ddr;
 mod elf;
 pub mod filter;
+#[cfg(test)]
+mod flight_tests;
+mod flights;
 pub mod instruction;
+pub mod interrupt;
 pub mod master;
 pub mod memory;
 pub mod model;

@@ -91,6 +91,54 @@ impl<M: Memory> Model<M> {
         }
     }
 
+    /// A bus master may write memory from now on: what of its lines the CPU must not have left.
+    pub fn judge_write(&mut self, master: &Master, address: u64, len: u64) {
+        let inside = self.clip(address, len);
+        for piece in pieces(inside.start, inside.end - inside.start) {
+            self.judge_write_piece(master, &piece);
+        }
+    }
+
+    fn judge_write_piece(&mut self, master: &Master, piece: &Piece) {
+        let index = self.index(piece.page);
+        let Some(page) = &self.pages[index] else {
+            return;
+        };
+        let (line, lines) = (&page.lines[piece.line], page.addresses_of(piece.line));
+        let mistake = if line.dirty != 0 {
+            Some(Kind::LostToEviction)
+        } else if line.maintained == master.barriers.waiting {
+            Some(Kind::MissingBarrier)
+        } else {
+            None
+        };
+        if let Some(kind) = mistake {
+            let cause = Some(self.places.get(line.writer));
+            self.reports.add(kind, master.start, cause, lines);
+        }
+    }
+
+    /// A bus master may still be reading what it was first seen to read as `before`: the CPU must not
+    /// have changed it.
+    pub fn judge_reread(&mut self, master: &Master, address: u64, before: &[u8]) {
+        let inside = self.clip(address, before.len() as u64);
+        for piece in pieces(inside.start, inside.end - inside.start) {
+            let index = self.index(piece.page);
+            let Some(page) = &self.pages[index] else {
+                continue;
+            };
+            let line = &page.lines[piece.line];
+            let at = host(piece.address() - address);
+            let changed = page.device(&piece.bytes) != &before[at..at + piece.bytes.len()];
+            if line.dirty & piece.mask != 0 || changed && line.stale & piece.mask == 0 {
+                let (cause, lines) = (line.writer, page.addresses_of(piece.line));
+                let cause = Some(self.places.get(cause));
+                self.reports
+                    .add(Kind::MissingClean, master.start, cause, lines);
+            }
+        }
+    }
+
     /// A bus master writes memory anywhere. Whatever QEMU wrote to the region in its name before is
     /// put right.
     pub fn master_write(&mut self, master: &Master, address: u64, bytes: &[u8]) {
@@ -136,27 +184,17 @@ impl<M: Memory> Model<M> {
     fn write_behind_cache(&mut self, master: &Master, piece: &Piece, new: &[u8]) {
         let start = self.places.index(master.start);
         let index = self.index(piece.page);
+        self.judge_write_piece(master, piece);
         let Some(page) = &mut self.pages[index] else {
             return;
         };
-        let lines = page.addresses_of(piece.line);
-        let address = lines.start;
+        let address = page.addresses_of(piece.line).start;
         let line = &mut page.lines[piece.line];
-        let mistake = if line.dirty != 0 {
-            Some(Kind::LostToEviction)
-        } else if line.maintained == master.barriers.waiting {
-            Some(Kind::MissingBarrier)
-        } else {
-            None
-        };
-        if let Some(kind) = mistake {
-            let cause = Some(self.places.get(line.writer));
-            self.reports.add(kind, master.start, cause, lines);
-        }
         // What becomes of the line from here on follows from this mistake, if it was one.
         line.dirty = 0;
         line.stale |= piece.mask;
         line.device = start;
+        line.flight = self.flights.current();
 
         // The worst moments for a line to enter and to leave the cache.
         let unwritten = line.unwritten;

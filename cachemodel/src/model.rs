@@ -7,6 +7,7 @@
 //! maintenance arrives before. `page` tells who sees which bytes; bus masters are in `master`.
 
 use crate::counts::Counts;
+use crate::flights::Flights;
 use crate::memory::{host, Memory};
 use crate::page::{pieces, Page, Piece, LINE, LINES, PAGE};
 use crate::places::Places;
@@ -46,6 +47,14 @@ pub struct Barriers {
     pub(crate) ordering: u32,
 }
 
+impl Barriers {
+    /// Those of which nothing is missing: no line is stored or maintained then.
+    pub(crate) const COMPLETE: Self = Self {
+        waiting: u32::MAX,
+        ordering: u32::MAX,
+    };
+}
+
 /// Lines that a surprise of the policy may hit: the last ones that something happened to.
 const RECENT_LINES: usize = 256;
 
@@ -60,6 +69,7 @@ pub struct Model<M> {
     /// Ranges that the running process reaches past the cache: not to be fetched in its sight.
     pub(crate) uncached: Vec<Range<u64>>,
     pub(crate) barriers: Barriers,
+    pub(crate) flights: Flights,
     pub(crate) places: Places,
     /// What was found.
     pub reports: Reports,
@@ -93,6 +103,7 @@ impl<M: Memory> Model<M> {
                 waiting: 1,
                 ordering: 1,
             },
+            flights: Flights::default(),
             places: Places::default(),
             reports: Reports::default(),
             counts: Counts::default(),
@@ -125,6 +136,22 @@ impl<M: Memory> Model<M> {
         self.barriers
     }
 
+    /// A bus master starts a transfer.
+    pub fn start_transfer(&mut self) {
+        self.counts.transfers += 1;
+        self.flights.start();
+    }
+
+    /// A program looks whether a bus master is done.
+    pub fn look_at(&mut self, master: u32) {
+        self.flights.observe(master, self.flights.current());
+    }
+
+    /// The CPU sleeps: every bus master is done when it wakes up.
+    pub fn sleep(&mut self) {
+        self.flights.end_all();
+    }
+
     /// The part of a range that is in the region.
     pub(crate) fn clip(&self, address: u64, len: u64) -> Range<u64> {
         let Range { start, end } = self.region;
@@ -150,6 +177,7 @@ impl<M: Memory> Model<M> {
         let page = self.pages[index]
             .get_or_insert_with(|| Page::adopt(memory, piece.page, &piece.bytes, false));
         let line = &page.lines[piece.line];
+        let dropped = line.accessed.is_none();
         let as_before = line.accessed == Some(access.attribute);
         if line.present && as_before && line.stale & piece.mask == 0 && page.cleared == 0 {
             return;
@@ -165,9 +193,14 @@ impl<M: Memory> Model<M> {
         let line = &mut page.lines[piece.line];
         if line.stale & piece.mask != 0 {
             line.stale = 0;
-            let cause = Some(self.places.get(line.device));
-            self.reports
-                .add(Kind::MissingInvalidate, access.place, cause, lines);
+            let cause = self.places.get(line.device);
+            if dropped && self.flights.is_in_flight(cause.master, line.flight) {
+                // Nobody can know yet what is there: this looks whether the device is done.
+                self.flights.observe(cause.master, line.flight);
+            } else {
+                self.reports
+                    .add(Kind::MissingInvalidate, access.place, Some(cause), lines);
+            }
         }
         if !line.present {
             page.fetch(&self.memory, piece.line);
@@ -202,6 +235,7 @@ impl<M: Memory> Model<M> {
 
     /// The DDR file shows what the CPU stored or, for `zeroes`, will do so at once.
     fn store_piece(&mut self, access: &Access, piece: &Piece, zeroes: bool) {
+        self.judge_store(access, piece);
         self.touch(access, piece, true);
         let writer = self.places.index(access.place);
         let index = self.index(piece.page);
@@ -235,6 +269,24 @@ impl<M: Memory> Model<M> {
             page.cleared = page.cleared & !(1 << piece.line) | u64::from(cleared) << piece.line;
         }
         self.note(piece.page + piece.line as u64 * LINE);
+    }
+
+    /// A store of a process to a line that a device is writing, as far as anybody knows.
+    fn judge_store(&mut self, access: &Access, piece: &Piece) {
+        let index = self.index(piece.page);
+        let Some(page) = &self.pages[index] else {
+            return;
+        };
+        let line = &page.lines[piece.line];
+        if line.stale == 0 || access.kernel || access.attribute == Attribute::NonCacheable {
+            return;
+        }
+        let cause = self.places.get(line.device);
+        if self.flights.is_in_flight(cause.master, line.flight) {
+            let lines = page.addresses_of(piece.line);
+            self.reports
+                .add(Kind::LostToEviction, access.place, Some(cause), lines);
+        }
     }
 
     /// What an access of the CPU means for the attribute of the line, and what that of a process
@@ -327,7 +379,15 @@ impl<M: Memory> Model<M> {
         if cleans && page.write_back(number) {
             self.counts.lines_written_back += 1;
         }
-        if drops {
+        let line = &mut page.lines[number];
+        let device = self.places.get(line.device).master;
+        if drops && line.stale != 0 && self.flights.is_in_flight(device, line.flight) {
+            // Too early: the device may write after this, and the line be fetched before that.
+            line.accessed = None;
+            if self.policy.kind() != Liberty::Prefetch {
+                page.drop_line(&mut self.memory, number);
+            }
+        } else if drops {
             page.drop_line(&mut self.memory, number);
             let line = &mut page.lines[number];
             (line.stale, line.accessed) = (0, None);

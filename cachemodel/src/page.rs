@@ -44,6 +44,8 @@ pub(crate) struct Line {
     pub(crate) maintained: u32,
     /// The epoch of ordering barriers in which the CPU last stored to the line.
     pub(crate) stored: u32,
+    /// The number of the transfer that wrote the stale bytes.
+    pub(crate) flight: u32,
 
     /// The line is in the cache.
     pub(crate) present: bool,

@@ -117,7 +117,7 @@ fn install(info: &qemu::Info, arguments: &[String]) -> Result<(), String> {
     let model = Model::new(ddr, config.region, config.policy);
     let mut board = Board::new(model, symbols);
     if let Some(base) = config.accelerator {
-        board.add_accelerator(base);
+        board.add_accelerator(base, config.interrupt);
     }
     // Set once: QEMU calls once.
     let _ = REPORT.set((config.json, !config.quiet));
@@ -199,6 +199,7 @@ extern "C" fn translated(_id: u64, tb: *mut c_void) {
             Special::Tables { lower_only: true } => (lower_half_changes, 31),
             Special::Tables { lower_only: false } => (tables_change, 31),
             Special::TaskSwitch => (task_switches, 31),
+            Special::Sleep => (sleeps, 31),
         };
         // SAFETY: as above.
         unsafe {
@@ -314,6 +315,12 @@ extern "C" fn tables_change(_vcpu: c_uint, _userdata: *mut c_void) {
 extern "C" fn task_switches(_vcpu: c_uint, _userdata: *mut c_void) {
     if let Some(mut board) = board() {
         board.task_switches();
+    }
+}
+
+extern "C" fn sleeps(_vcpu: c_uint, _userdata: *mut c_void) {
+    if let (Some(mut board), Some(registers)) = (board(), HANDLES.get()) {
+        board.sleep(registers);
     }
 }
 

@@ -40,7 +40,7 @@ pub fn zdma_store<M: Memory>(
             model.undo_write(to, len);
         }
     }
-    model.counts.transfers += 1;
+    model.start_transfer();
     let mut moved = 0;
     for (step, foreign) in steps.iter().zip(&foreign) {
         let len = extent(&model.memory, step);

@@ -15,6 +15,7 @@ const CHANNELS_PER_BASE: u64 = 8;
 /// Number of channels: eight of GDMA, then eight of ADMA.
 pub const NR_CHANNELS: usize = 16;
 
+const ISR: u64 = 0x100;
 const CTRL0: u64 = 0x110;
 const CTRL0_POINT_TYPE_MEMORY: u32 = 1 << 6;
 const CTRL0_CONT_ADDR: u32 = 1 << 2;
@@ -98,6 +99,11 @@ pub fn channel_at(address: u64) -> Option<(usize, u64)> {
 /// Whether a store to a register can start a transfer.
 pub fn may_start(register: u64) -> bool {
     register == CTRL0 || register == CTRL2
+}
+
+/// Whether a store to a register tells that a program knows of a transfer's end.
+pub fn acknowledges(register: u64) -> bool {
+    register == ISR
 }
 
 /// The name of a channel.

@@ -93,6 +93,43 @@ pub enum Job {
     },
 }
 
+impl Operand {
+    /// Whether any byte is in both.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.address < other.address + other.len && other.address < self.address + self.len
+    }
+}
+
+impl Job {
+    /// What it reads.
+    pub fn operands(&self) -> Vec<Operand> {
+        match *self {
+            Self::Copy { source, .. } => vec![source],
+            Self::Fill { .. } => Vec::new(),
+            Self::MatrixProduct { operands, bias, .. }
+            | Self::Convolution { operands, bias, .. } => {
+                operands.into_iter().chain(bias).collect()
+            }
+        }
+    }
+
+    /// What it writes.
+    pub fn result(&self) -> Operand {
+        match *self {
+            Self::Copy {
+                source,
+                destination,
+            } => Operand {
+                address: destination,
+                len: source.len,
+            },
+            Self::Fill { destination, .. }
+            | Self::MatrixProduct { destination, .. }
+            | Self::Convolution { destination, .. } => destination,
+        }
+    }
+}
+
 /// The fields as they lie in memory.
 struct Fields<'a>(&'a [u8]);
 

@@ -7,12 +7,15 @@
 
 pub mod compute;
 pub mod descriptor;
+mod pending;
 
-use self::descriptor::{decode, Job, Operand, Refusal, DESCRIPTOR_BYTES, STATUS as STATUS_WORD};
+use self::descriptor::{Refusal, DESCRIPTOR_BYTES, STATUS as STATUS_WORD};
+use self::pending::{Bus, Pending};
 use crate::master::Master;
 use crate::memory::{host, Memory};
 use crate::model::{Barriers, Model};
 use crate::report::Place;
+use std::collections::VecDeque;
 use std::ops::Range;
 
 /// Bytes of the registers.
@@ -35,6 +38,10 @@ const RING_COUNT: u64 = 0x028;
 const TAIL: u64 = 0x02c;
 const HEAD: u64 = 0x030;
 const COMPLETED: u64 = 0x034;
+const INTERRUPT_ENABLE: u64 = 0x038;
+const INTERRUPT_STATUS: u64 = 0x03c;
+const INTERRUPT_DONE: u32 = 1;
+const INTERRUPT_ERROR: u32 = 2;
 const READ_BYTES: u64 = 0x040;
 const WRITTEN_BYTES: u64 = 0x048;
 /// The first offset after the registers.
@@ -64,8 +71,10 @@ pub struct Accelerator {
     completed: u32,
     read: u64,
     written: u64,
-    /// The store that rang the doorbell, and the barriers until then.
-    start: Option<(Place, Barriers)>,
+    interrupt_enable: u32,
+    interrupt_status: u32,
+    /// What is outstanding, from the head on.
+    pending: VecDeque<Pending>,
     /// Events until the next descriptor is executed.
     delay: u32,
 }
@@ -84,7 +93,9 @@ impl Accelerator {
             completed: 0,
             read: 0,
             written: 0,
-            start: None,
+            interrupt_enable: 0,
+            interrupt_status: 0,
+            pending: VecDeque::new(),
             delay: 0,
         }
     }
@@ -97,6 +108,21 @@ impl Accelerator {
     /// Whether there is something to do.
     pub fn is_busy(&self) -> bool {
         self.enabled && self.error.is_none() && self.head != self.tail
+    }
+
+    /// Whether it asks for an interrupt.
+    pub fn interrupts(&self) -> bool {
+        self.interrupt_enable & self.interrupt_status != 0
+    }
+
+    /// Whether a store to a register may start something.
+    pub fn is_doorbell(offset: u64) -> bool {
+        offset == CONTROL || offset == TAIL
+    }
+
+    /// Whether a store to a register tells that a program knows of a descriptor's end.
+    pub fn acknowledges(offset: u64) -> bool {
+        offset == INTERRUPT_STATUS
     }
 
     /// Whether the next tick executes a descriptor.
@@ -138,6 +164,8 @@ impl Accelerator {
         set(TAIL, self.tail);
         set(HEAD, self.head);
         set(COMPLETED, self.completed);
+        set(INTERRUPT_ENABLE, self.interrupt_enable);
+        set(INTERRUPT_STATUS, self.interrupt_status);
         let bytes = words.iter().flat_map(|word| word.to_le_bytes());
         memory.write(self.base, &bytes.collect::<Vec<_>>());
     }
@@ -150,12 +178,11 @@ impl Accelerator {
         offset: u64,
         value: u32,
     ) {
-        let start = (start, model.barriers());
         match offset {
             CONTROL if value & CONTROL_RESET != 0 => *self = Self::new(self.base),
             CONTROL => {
                 self.enabled = value & CONTROL_ENABLE != 0;
-                self.ring_doorbell(start);
+                self.ring_doorbell(model, start);
             }
             // What the ring is cannot change while it is in use.
             RING_LOW if !self.enabled => {
@@ -167,26 +194,76 @@ impl Accelerator {
             RING_COUNT if !self.enabled => self.count = value,
             TAIL => {
                 self.tail = value;
-                self.ring_doorbell(start);
+                self.ring_doorbell(model, start);
             }
+            INTERRUPT_ENABLE => {
+                self.interrupt_enable = value & (INTERRUPT_DONE | INTERRUPT_ERROR);
+            }
+            INTERRUPT_STATUS => self.interrupt_status &= !value,
             _ => {}
         }
         self.show(&mut model.memory);
     }
 
-    fn ring_doorbell(&mut self, start: (Place, Barriers)) {
-        self.start = Some(start);
+    /// Whether a range is DDR, and not the registers.
+    fn is_memory(registers: &Range<u64>, memory: &impl Memory, address: u64, len: u64) -> bool {
+        let apart = || address >= registers.end || address + len <= registers.start;
+        memory.holds(address, len) && apart()
+    }
+
+    fn ring_doorbell<M: Memory>(&mut self, model: &mut Model<M>, start: Place) {
         self.delay = DELAY;
-        if !self.enabled {
+        if !self.enabled || self.error.is_some() {
             return;
         }
+        let bytes = u64::from(self.count) * DESCRIPTOR_BYTES;
         let usable = self.count.is_power_of_two()
             && self.count <= MOST_DESCRIPTORS
             && self.tail < self.count
-            && self.ring.is_multiple_of(DESCRIPTOR_BYTES);
-        if !usable {
-            self.error = Some(Refusal::Ring);
+            && self.ring.is_multiple_of(DESCRIPTOR_BYTES)
+            && Self::is_memory(&self.registers(), &model.memory, self.ring, bytes);
+        if usable {
+            self.take_descriptors(model, start);
+        } else {
+            self.fail(Refusal::Ring);
         }
+    }
+
+    fn fail(&mut self, refusal: Refusal) {
+        self.error = Some(refusal);
+        self.interrupt_status |= INTERRUPT_ERROR;
+    }
+
+    /// Takes the descriptors that a doorbell made visible, up to one that cannot be executed.
+    fn take_descriptors<M: Memory>(&mut self, model: &mut Model<M>, start: Place) {
+        let registers = self.registers();
+        let in_ring = self.count - 1;
+        let outstanding = self.tail.wrapping_sub(self.head) & in_ring;
+        self.pending.truncate(host(u64::from(outstanding)));
+        let first = self
+            .head
+            .wrapping_add(u32::try_from(self.pending.len()).unwrap_or(0));
+        let barriers = model.barriers();
+        let mut bus = Bus {
+            model,
+            master: Master {
+                start,
+                barriers,
+                coherent: false,
+            },
+            read: 0,
+            written: 0,
+        };
+        let mut slot = first & in_ring;
+        while slot != self.tail && self.pending.back().is_none_or(|last| last.job.is_ok()) {
+            let at = self.ring + u64::from(slot) * DESCRIPTOR_BYTES;
+            let taken = Pending::take(&mut bus, at, &self.pending, |memory, at, len| {
+                Self::is_memory(&registers, memory, at, len)
+            });
+            self.pending.push_back(taken);
+            slot = (slot + 1) & in_ring;
+        }
+        self.read += bus.read;
     }
 
     /// Something happened on the board: time passes for the accelerator.
@@ -205,125 +282,35 @@ impl Accelerator {
 
     /// Executes the descriptor at the head of the ring.
     fn execute<M: Memory>(&mut self, model: &mut Model<M>) {
-        let Some((start, barriers)) = self.start else {
+        let Some(mut pending) = self.pending.pop_front() else {
             return;
         };
-        let at = self.ring + u64::from(self.head) * DESCRIPTOR_BYTES;
-        let registers = self.registers();
-        let is_memory = |model: &Model<M>, address: u64, len: u64| {
-            let apart = || address >= registers.end || address + len <= registers.start;
-            model.memory.holds(address, len) && apart()
-        };
-        if !is_memory(model, at, DESCRIPTOR_BYTES) {
-            self.error = Some(Refusal::Ring);
-            return;
-        }
-        let mut bytes = [0; host(DESCRIPTOR_BYTES)];
-        model.counts.transfers += 1;
+        model.start_transfer();
         let mut bus = Bus {
             model,
             master: Master {
-                start,
-                barriers,
-                coherent: false,
+                // What was missing before the doorbell has been found then.
+                barriers: Barriers::COMPLETE,
+                ..pending.master
             },
             read: 0,
             written: 0,
         };
-        bus.master_read(at, &mut bytes);
-        let status = match decode(&bytes, |at, len| is_memory(bus.model, at, len)) {
-            Ok(job) => {
-                bus.run(&job);
+        let status = match pending.execute(&mut bus) {
+            Ok(()) => {
                 self.head = (self.head + 1) & (self.count - 1);
                 self.completed = self.completed.wrapping_add(1);
+                self.interrupt_status |= INTERRUPT_DONE;
                 DONE
             }
             Err(refusal) => {
-                self.error = Some(refusal);
+                self.fail(refusal);
                 REFUSED | refusal as u32
             }
         };
-        bus.master_write(at + STATUS_WORD, &status.to_le_bytes());
+        bus.write(pending.address + STATUS_WORD, &status.to_le_bytes());
         self.read += bus.read;
         self.written += bus.written;
-    }
-}
-
-/// The accelerator's port to the DDR, counting what passes.
-struct Bus<'a, M> {
-    model: &'a mut Model<M>,
-    master: Master,
-    read: u64,
-    written: u64,
-}
-
-impl<M: Memory> Bus<'_, M> {
-    fn master_read(&mut self, address: u64, bytes: &mut [u8]) {
-        self.read += bytes.len() as u64;
-        self.model.master_read(&self.master, address, bytes);
-    }
-
-    fn master_write(&mut self, address: u64, bytes: &[u8]) {
-        self.written += bytes.len() as u64;
-        self.model.master_write(&self.master, address, bytes);
-    }
-
-    fn fetch(&mut self, operand: Operand) -> Vec<u8> {
-        let mut bytes = vec![0; host(operand.len)];
-        self.master_read(operand.address, &mut bytes);
-        bytes
-    }
-
-    fn fetch_words(&mut self, operand: Option<Operand>) -> Option<Vec<i32>> {
-        let bytes = self.fetch(operand?);
-        let words = bytes.chunks_exact(4);
-        Some(
-            words
-                .map(|b| i32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-                .collect(),
-        )
-    }
-
-    fn run(&mut self, job: &Job) {
-        match *job {
-            Job::Copy {
-                source,
-                destination,
-            } => {
-                let bytes = self.fetch(source);
-                self.master_write(destination, &bytes);
-            }
-            Job::Fill { destination, value } => {
-                let pattern = value.to_le_bytes();
-                let bytes = pattern.iter().copied().cycle();
-                let bytes = bytes.take(host(destination.len)).collect::<Vec<_>>();
-                self.master_write(destination.address, &bytes);
-            }
-            Job::MatrixProduct {
-                ref shape,
-                operands,
-                bias,
-                destination,
-                output,
-            } => {
-                let [a, b] = operands.map(|operand| self.fetch(operand));
-                let bias = self.fetch_words(bias);
-                let result = compute::matrix_product(shape, &a, &b, bias.as_deref(), output);
-                self.master_write(destination.address, &result);
-            }
-            Job::Convolution {
-                ref shape,
-                operands,
-                bias,
-                destination,
-                output,
-            } => {
-                let [image, weights] = operands.map(|operand| self.fetch(operand));
-                let bias = self.fetch_words(bias);
-                let result = compute::convolution(shape, &image, &weights, bias.as_deref(), output);
-                self.master_write(destination.address, &result);
-            }
-        }
     }
 }
 

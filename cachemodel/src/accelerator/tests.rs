@@ -279,3 +279,213 @@ fn a_descriptor_that_is_not_cleaned_is_reported() {
     let expected = [Kind::MissingClean, Kind::LostToEviction];
     assert_eq!(kinds.collect::<Vec<_>>(), expected);
 }
+
+/// Stores as a program does: the DDR has it only after [`clean`].
+fn store_cached(bench: &mut Bench, address: u64, bytes: &[u8]) {
+    bench.model.memory.write(address, bytes);
+    bench.model.store(&ACCESS, address, bytes.len() as u64);
+}
+
+fn store_descriptor(bench: &mut Bench, words: &[(u64, u32)]) {
+    store_cached(bench, RING, &[0; 64]);
+    for (offset, word) in words {
+        store_cached(bench, RING + offset, &word.to_le_bytes());
+    }
+}
+
+fn clean(bench: &mut Bench, address: u64) {
+    bench
+        .model
+        .maintain(crate::model::Maintenance::CleanInvalidate, &ACCESS, address);
+    bench.model.barrier();
+}
+
+const ACCESS: crate::model::Access = crate::model::Access {
+    place: Place {
+        pc: 8,
+        link: 0,
+        process: 0,
+        master: 0,
+    },
+    kernel: false,
+    attribute: crate::walk::Attribute::Cacheable,
+};
+
+fn kinds(bench: &Bench) -> Vec<Kind> {
+    let reports = bench.model.reports.list().iter();
+    reports.map(|report| report.kind).collect()
+}
+
+#[test]
+fn a_descriptor_cleaned_after_the_doorbell_is_too_late() {
+    let mut bench = Bench::new();
+    bench.open_ring(2);
+    store_descriptor(&mut bench, &copy(A, B, 16));
+    bench.store(TAIL, 1);
+    clean(&mut bench, RING);
+    bench.run();
+    assert_eq!(bench.load(ERROR), Refusal::Operation as u32);
+    assert_eq!(kinds(&bench), [Kind::MissingClean, Kind::LostToEviction]);
+}
+
+#[test]
+fn an_operand_cleaned_after_the_doorbell_is_too_late() {
+    let mut bench = Bench::new();
+    bench.put(A, &[1; 16]);
+    bench.put_descriptor(0, &copy(A, B, 16));
+    bench.open_ring(2);
+    store_cached(&mut bench, A, &[2; 16]);
+    bench.store(TAIL, 1);
+    clean(&mut bench, A);
+    bench.run();
+    assert_eq!(bench.seen(B, 16), [1; 16]);
+    assert_eq!(kinds(&bench), [Kind::MissingClean]);
+}
+
+#[test]
+fn an_operand_changed_and_cleaned_after_the_doorbell_is_reported() {
+    let mut bench = Bench::new();
+    bench.put(A, &[1; 16]);
+    bench.put_descriptor(0, &copy(A, B, 16));
+    bench.open_ring(2);
+    bench.store(TAIL, 1);
+    store_cached(&mut bench, A, &[2; 16]);
+    clean(&mut bench, A);
+    bench.run();
+    assert_eq!(bench.seen(B, 16), [1; 16]);
+    assert_eq!(kinds(&bench), [Kind::MissingClean]);
+}
+
+#[test]
+fn a_result_cleaned_after_the_doorbell_is_too_late() {
+    let mut bench = Bench::new();
+    bench.put(A, &[1; 16]);
+    bench.put_descriptor(0, &copy(A, B, 16));
+    bench.open_ring(2);
+    store_cached(&mut bench, B, &[2; 16]);
+    bench.store(TAIL, 1);
+    clean(&mut bench, B);
+    bench.run();
+    assert_eq!(kinds(&bench), [Kind::LostToEviction]);
+}
+
+#[test]
+fn maintenance_before_the_doorbell_is_in_time() {
+    let mut bench = Bench::new();
+    bench.open_ring(2);
+    store_descriptor(&mut bench, &copy(A, B, 16));
+    store_cached(&mut bench, A, &[2; 16]);
+    store_cached(&mut bench, B, &[3; 16]);
+    for address in [RING, A, B] {
+        clean(&mut bench, address);
+    }
+    bench.store(TAIL, 1);
+    bench.run();
+    assert_eq!((bench.status(0), bench.seen(B, 16)), (DONE, vec![2; 16]));
+    assert_eq!(kinds(&bench), []);
+}
+
+#[test]
+fn maintenance_that_no_barrier_waited_for_is_reported_at_the_doorbell() {
+    let mut bench = Bench::new();
+    bench.put_descriptor(0, &copy(A, B, 16));
+    bench.open_ring(2);
+    store_cached(&mut bench, A, &[2; 16]);
+    bench
+        .model
+        .maintain(crate::model::Maintenance::Clean, &ACCESS, A);
+    bench.store(TAIL, 1);
+    bench.model.barrier();
+    bench.run();
+    assert_eq!(kinds(&bench), [Kind::MissingBarrier]);
+}
+
+#[test]
+fn a_doorbell_takes_the_new_descriptors_alone() {
+    let mut bench = Bench::new();
+    bench.put(A, &[1; 64]);
+    bench.put_descriptor(0, &copy(A, OUT, 16));
+    bench.open_ring(4);
+    bench.store(TAIL, 1);
+    // Descriptor 0 is the accelerator's now.
+    bench.put_descriptor(0, &copy(A, OUT, 32));
+    bench.put_descriptor(1, &copy(A, OUT + 0x100, 16));
+    bench.store(TAIL, 2);
+    bench.run();
+    assert_eq!(bench.load(COMPLETED), 2);
+    assert_eq!(bench.load(WRITTEN_BYTES), 16 + 16 + 2 * 4);
+}
+
+#[test]
+fn a_tail_that_goes_back_drops_what_is_behind_it() {
+    let mut bench = Bench::new();
+    bench.put_descriptor(0, &copy(A, OUT, 16));
+    bench.put_descriptor(1, &copy(A, OUT, 16));
+    bench.open_ring(4);
+    bench.store(TAIL, 2);
+    bench.store(TAIL, 1);
+    bench.run();
+    assert_eq!((bench.load(HEAD), bench.load(COMPLETED)), (1, 1));
+}
+
+#[test]
+fn a_ring_that_leaves_the_ddr_is_an_error() {
+    let mut bench = Bench::new();
+    for (offset, value) in [(RING_LOW, 0x1_ff80), (RING_COUNT, 4)] {
+        bench.store(offset, value);
+    }
+    bench.store(CONTROL, CONTROL_ENABLE);
+    bench.store(TAIL, 1);
+    assert_eq!(bench.load(ERROR), Refusal::Ring as u32);
+}
+
+#[test]
+fn a_finished_descriptor_interrupts_until_it_is_acknowledged() {
+    let mut bench = Bench::new();
+    bench.put_descriptor(0, &copy(A, B, 16));
+    bench.open_ring(2);
+    bench.store(INTERRUPT_ENABLE, INTERRUPT_DONE);
+    bench.store(TAIL, 1);
+    assert!(!bench.accelerator.interrupts());
+    bench.run();
+    assert_eq!(bench.load(INTERRUPT_STATUS), INTERRUPT_DONE);
+    assert!(bench.accelerator.interrupts());
+    // What is not 1 stays.
+    bench.store(INTERRUPT_STATUS, INTERRUPT_ERROR);
+    assert!(bench.accelerator.interrupts());
+    bench.store(INTERRUPT_STATUS, INTERRUPT_DONE);
+    assert!(!bench.accelerator.interrupts());
+    assert_eq!(bench.load(INTERRUPT_STATUS), 0);
+}
+
+#[test]
+fn an_error_interrupts_too() {
+    let mut bench = Bench::new();
+    bench.put_descriptor(0, &copy(A, B + 8, 16));
+    bench.open_ring(2);
+    bench.store(INTERRUPT_ENABLE, INTERRUPT_ERROR);
+    bench.store(TAIL, 1);
+    bench.run();
+    assert_eq!(bench.load(INTERRUPT_STATUS), INTERRUPT_ERROR);
+    assert!(bench.accelerator.interrupts());
+    bench.store(CONTROL, CONTROL_RESET);
+    assert!(!bench.accelerator.interrupts());
+    assert_eq!(bench.load(INTERRUPT_ENABLE), 0);
+}
+
+#[test]
+fn what_is_not_enabled_shows_and_does_not_interrupt() {
+    let mut bench = Bench::new();
+    bench.put_descriptor(0, &copy(A, B, 16));
+    bench.open_ring(2);
+    bench.store(TAIL, 1);
+    bench.run();
+    assert_eq!(bench.load(INTERRUPT_STATUS), INTERRUPT_DONE);
+    assert!(!bench.accelerator.interrupts());
+    bench.store(INTERRUPT_ENABLE, !0);
+    assert_eq!(
+        bench.load(INTERRUPT_ENABLE),
+        INTERRUPT_DONE | INTERRUPT_ERROR
+    );
+    assert!(bench.accelerator.interrupts());
+}

@@ -103,7 +103,10 @@ impl<M: Memory> Board<M> {
             let report = &self.model.reports.list()[index];
             let (at, cause) = (report.at, report.cause);
             let frames = Frames {
-                at: self.backtrace(registers, at),
+                at: match self.doorbells.get(&at) {
+                    Some(frames) => frames.clone(),
+                    None => self.backtrace(registers, at),
+                },
                 cause: cause.map_or_else(Vec::new, |cause| self.frames_of_past(registers, cause)),
             };
             self.frames.push(frames);
@@ -111,7 +114,7 @@ impl<M: Memory> Board<M> {
     }
 
     /// The functions at a place where the processor is now, and those that called them.
-    fn backtrace(&mut self, registers: &impl Registers, place: Place) -> Vec<Frame> {
+    pub(super) fn backtrace(&mut self, registers: &impl Registers, place: Place) -> Vec<Frame> {
         let name = self.process_name(place);
         let mut values = [0; 32];
         for (number, value) in (0..31).zip(&mut values) {
