@@ -19,6 +19,7 @@ use crate::initramfs::Files;
 use crate::kernel::Kernel;
 use crate::process::capture;
 use crate::programs;
+use crate::qemu::Plugin;
 use crate::ui::Step;
 
 /// Bytes of the board's DDR.
@@ -29,6 +30,9 @@ const DEFAULT_REGION: Range<u64> = 0x4000_0000..0x8000_0000;
 
 /// Where `dts/accelerator.dtso` has the accelerator's registers.
 const ACCELERATOR_REGISTERS: u64 = 0x3fff_f000;
+
+/// The interrupt that it has for the accelerator, and the plugin raises.
+const ACCELERATOR_INTERRUPT: u32 = 89;
 
 /// Options of commands that can run the guest under the model.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -111,6 +115,8 @@ pub(crate) struct Session<'a> {
     /// The board's memory, which has no name and is gone with this process.
     ddr: File,
     findings: PathBuf,
+    /// Where QEMU takes commands of the plugin. The names of sockets are short.
+    socket: PathBuf,
     objects: Vec<PathBuf>,
     system_map: PathBuf,
 }
@@ -150,6 +156,7 @@ impl CacheModel {
             region,
             ddr: unnamed_file(folder)?,
             findings: dir.join("cache-model.json"),
+            socket: std::env::temp_dir().join(socket_name(dir)),
             objects: objects.map(programs::with_symbols).collect(),
             system_map: kernel.system_map(),
         })
@@ -157,18 +164,26 @@ impl CacheModel {
 }
 
 impl Session<'_> {
-    /// The file behind the board's memory, as QEMU opens it.
-    pub(crate) fn ddr(&self) -> String {
-        format!("/proc/{}/fd/{}", std::process::id(), self.ddr.as_raw_fd())
+    /// What QEMU is started with.
+    pub(crate) fn plugin(&self) -> Plugin {
+        // As QEMU opens it.
+        let memory = format!("/proc/{}/fd/{}", std::process::id(), self.ddr.as_raw_fd());
+        Plugin {
+            option: self.option(&memory),
+            memory,
+            socket: escaped(&self.socket),
+        }
     }
 
     /// The value of QEMU's option `-plugin`.
-    pub(crate) fn plugin(&self) -> String {
+    fn option(&self, memory: &str) -> String {
         let mut text = escaped(&self.model.library);
-        text += &format!(",policy={},ddr={}", self.model.policy, self.ddr());
+        text += &format!(",policy={},ddr={memory}", self.model.policy);
         let Range { start, end } = self.region;
         text += &format!(",region={start:#x}-{end:#x}");
         text += &format!(",accelerator={ACCELERATOR_REGISTERS:#x}");
+        let socket = escaped(&self.socket);
+        text += &format!(",interrupt={ACCELERATOR_INTERRUPT}:{socket}");
         text += &format!(",json={}", escaped(&self.findings));
         if self.model.expects_mistakes {
             text += ",quiet=on";
@@ -207,6 +222,19 @@ impl Session<'_> {
             ))
         }))
     }
+}
+
+impl Drop for Session<'_> {
+    fn drop(&mut self) {
+        // QEMU leaves it where it is killed.
+        let _ = fs::remove_file(&self.socket);
+    }
+}
+
+/// The name of the socket of the run in a folder.
+fn socket_name(dir: &Path) -> String {
+    let run = dir.file_name().unwrap_or_default().to_string_lossy();
+    format!("fpgamem-{run}.qtest")
 }
 
 /// QEMU takes a single comma for the end of an option's part.
@@ -282,6 +310,7 @@ mod tests {
             region: DEFAULT_REGION,
             ddr: File::open("/dev/null").unwrap(),
             findings: path,
+            socket: PathBuf::from("/nonexistent/socket"),
             objects: Vec::new(),
             system_map: PathBuf::new(),
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use crate::cache_model::{CacheModel, CacheModelArgs};
+use crate::cache_model::{CacheModel, CacheModelArgs, Session};
 use crate::context::Context;
 use crate::initramfs::{self, Files};
 use crate::kernel::{self, Kernel, KernelArgs};
@@ -184,7 +184,7 @@ pub(crate) fn run(
         smp,
         icount: job.machine.icount,
         input,
-        plugin: model.as_ref().map(|model| (model.ddr(), model.plugin())),
+        plugin: model.as_ref().map(Session::plugin),
     };
     let timeout = Duration::from_secs(job.machine.timeout);
     let ended = qemu::run(&machine, program, timeout)?;

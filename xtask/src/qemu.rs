@@ -34,8 +34,18 @@ pub(crate) struct Machine {
     pub(crate) icount: bool,
     /// Whether the program in the guest gets xtask's input.
     pub(crate) input: bool,
-    /// The file that is the board's memory, and QEMU's option for a plugin that accesses it too.
-    pub(crate) plugin: Option<(String, String)>,
+    pub(crate) plugin: Option<Plugin>,
+}
+
+/// A plugin of QEMU that shares the board's memory and can raise interrupts.
+#[derive(Debug)]
+pub(crate) struct Plugin {
+    /// The file that is the board's memory.
+    pub(crate) memory: String,
+    /// The value of QEMU's option for the plugin.
+    pub(crate) option: String,
+    /// Where QEMU is to take commands of its test protocol, which sets interrupts.
+    pub(crate) socket: String,
 }
 
 /// What becomes of the output of the program in the guest, on the second UART.
@@ -108,10 +118,17 @@ fn command(machine: &Machine) -> Command {
     command.args(["--pdeathsig", "KILL", "--", "qemu-system-aarch64"]);
     let mut board = "xlnx-zcu102".to_owned();
     let mut kernel_arguments = COMMAND_LINE.to_owned();
-    if let Some((memory, plugin)) = &machine.plugin {
+    if let Some(plugin) = &machine.plugin {
+        let Plugin {
+            memory,
+            option,
+            socket,
+        } = plugin;
         board += ",memory-backend=ddr";
         let backend = format!("memory-backend-file,id=ddr,size=2G,share=on,mem-path={memory}");
-        command.args(["-object", &backend, "-plugin", plugin]);
+        command.args(["-object", &backend, "-plugin", option]);
+        let socket = format!("unix:{socket},server=on,wait=off");
+        command.args(["-qtest", &socket, "-qtest-log", "none"]);
         // So that two programs whose code is the same page have the same addresses for it.
         kernel_arguments += " norandmaps";
     }
