@@ -17,9 +17,10 @@ mod tests;
 pub use descriptor::{Conv3x3, MatMul, Output};
 pub use ring::Ring;
 
-use crate::uio::{Registers, UioError, UioRegisters};
+use crate::uio::{Interrupt, Registers, UioError, UioRegisters};
 use descriptor::{Descriptor, DESCRIPTOR_BYTES, STATUS_OFFSET};
 use fpgamem::{Device, DeviceBuffer, Direction};
+use std::io;
 use std::time::{Duration, Instant};
 
 /// What kind of device it is.
@@ -39,6 +40,11 @@ const ERROR: usize = 0x018;
 const RING: usize = 0x020;
 /// The first descriptor that is not to be executed. Writing it is the doorbell.
 const TAIL: usize = 0x02c;
+/// Which ends of a descriptor interrupt, and those that were not acknowledged by writing ones.
+const INTERRUPT_ENABLE: usize = 0x038;
+const INTERRUPT_STATUS: usize = 0x03c;
+/// One was executed, or was refused.
+const INTERRUPT_ALL: u32 = 0b11;
 /// Bytes read from and written to memory since the reset, low and high word each.
 const READ_BYTES: usize = 0x040;
 const WRITTEN_BYTES: usize = 0x048;
@@ -129,6 +135,10 @@ pub enum AccelError {
         error: u32,
     },
 
+    /// The interrupt cannot be waited for. The accelerator may be running, as with [`Self::Timeout`].
+    #[error("waiting for the accelerator's interrupt")]
+    Interrupt(#[source] io::Error),
+
     /// The accelerator did not report the end in time. It may still be running: no buffer of the
     /// operation may be taken back.
     #[error("the accelerator is not done after {waited:?} (status word {word:#x})")]
@@ -166,6 +176,8 @@ pub struct Accel<R: Registers = UioRegisters, M: Ring = DeviceBuffer> {
     /// The slot of the next descriptor.
     next: u32,
     patience: Duration,
+    /// Whether the process sleeps until the interrupt comes.
+    sleeps: bool,
 }
 
 impl Accel {
@@ -257,7 +269,7 @@ impl Accel {
     }
 }
 
-impl<R: Registers, M: Ring> Accel<R, M> {
+impl<R: Registers + Interrupt, M: Ring> Accel<R, M> {
     /// Resets the accelerator and gives it the ring.
     fn start(mut registers: R, ring: M, patience: Duration) -> Self {
         let [a, b, c, d, e, f, g, h] = ring.device_addr().as_u64().to_le_bytes();
@@ -275,7 +287,14 @@ impl<R: Registers, M: Ring> Accel<R, M> {
             ring: Some(ring),
             next: 0,
             patience,
+            sleeps: false,
         }
+    }
+
+    /// From now on sleeps until the accelerator's interrupt comes, instead of polling.
+    pub fn use_interrupt(&mut self) {
+        self.registers.write(INTERRUPT_ENABLE, INTERRUPT_ALL);
+        self.sleeps = true;
     }
 
     /// Has a descriptor executed.
@@ -288,7 +307,9 @@ impl<R: Registers, M: Ring> Accel<R, M> {
         let before = traffic(&self.registers);
         self.next = (self.next + 1) % SLOTS;
         self.registers.write(TAIL, self.next);
-        wait(&self.registers, ring, offset + STATUS_OFFSET, self.patience)?;
+        let interrupts = self.sleeps;
+        let status = offset + STATUS_OFFSET;
+        wait(&mut self.registers, interrupts, ring, status, self.patience)?;
         let after = traffic(&self.registers);
         Ok(Traffic {
             read: after.read.wrapping_sub(before.read),
@@ -320,14 +341,21 @@ fn identify(registers: &impl Registers) -> Result<(), AccelError> {
 }
 
 /// Waits until the status word at `offset` of the ring says how the operation went.
+///
+/// Between two looks it sleeps if the device `interrupts`.
 fn wait(
-    registers: &impl Registers,
+    registers: &mut (impl Registers + Interrupt),
+    interrupts: bool,
     ring: &impl Ring,
     offset: usize,
     patience: Duration,
 ) -> Result<(), AccelError> {
     let start = Instant::now();
     loop {
+        if interrupts {
+            // Before the look: what ends after it interrupts.
+            registers.enable().map_err(AccelError::Interrupt)?;
+        }
         // The time is taken first, so that a program that was not scheduled for long looks once
         // more.
         let waited = start.elapsed();
@@ -338,13 +366,25 @@ fn wait(
             });
         }
         match ring.read_word(offset)? {
-            DONE => return Ok(()),
+            DONE => {
+                if interrupts {
+                    registers.write(INTERRUPT_STATUS, INTERRUPT_ALL);
+                }
+                return Ok(());
+            }
             word if word & REFUSED != 0 => {
                 return Err(AccelError::Failed {
                     error: word & !REFUSED,
                 });
             }
             word if waited >= patience => return Err(AccelError::Timeout { waited, word }),
+            _ if interrupts => {
+                let rest = patience.saturating_sub(waited);
+                let came = registers.wait(rest).map_err(AccelError::Interrupt)?;
+                if came {
+                    registers.write(INTERRUPT_STATUS, INTERRUPT_ALL);
+                }
+            }
             _ => std::hint::spin_loop(),
         }
     }

@@ -4,9 +4,13 @@
 //! `generic-uio` and has a name (`linux,uio-name`).
 
 use memmap2::{MmapOptions, MmapRaw};
-use std::fs::{self, OpenOptions};
-use std::io;
+use nix::errno::Errno;
+use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Why registers cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -41,10 +45,30 @@ pub trait Registers {
     fn write(&mut self, offset: usize, value: u32);
 }
 
-/// The first register window of a UIO device.
+/// The interrupt of a device: a level, which the device keeps up until it is acknowledged in its
+/// registers.
+pub trait Interrupt {
+    /// Lets the next interrupt through, or at once the one that the device asks for.
+    ///
+    /// # Errors
+    ///
+    /// The device has no interrupt, or its file cannot be used.
+    fn enable(&mut self) -> io::Result<()>;
+
+    /// Sleeps until an interrupt comes, or for that long, and says whether one came. It lets no other
+    /// through until it is enabled again.
+    ///
+    /// # Errors
+    ///
+    /// The device has no interrupt, or its file cannot be used.
+    fn wait(&mut self, limit: Duration) -> io::Result<bool>;
+}
+
+/// The first register window of a UIO device, and its interrupt.
 #[derive(Debug)]
 pub struct UioRegisters {
     window: MmapRaw,
+    file: File,
 }
 
 impl UioRegisters {
@@ -77,7 +101,7 @@ impl UioRegisters {
             .len(uio.bytes)
             .map_raw(&file)
             .map_err(error)?;
-        Ok(Self { window })
+        Ok(Self { window, file })
     }
 
     /// # Panics
@@ -104,6 +128,36 @@ impl Registers for UioRegisters {
         // SAFETY: As in `read`. What the device does to memory upon the write is what the caller has
         // programmed, which answers for it.
         unsafe { self.register(offset).write_volatile(value) };
+    }
+}
+
+impl Interrupt for UioRegisters {
+    fn enable(&mut self) -> io::Result<()> {
+        self.file.write_all(&1_u32.to_ne_bytes())
+    }
+
+    fn wait(&mut self, limit: Duration) -> io::Result<bool> {
+        if !is_readable(&self.file, limit)? {
+            return Ok(false);
+        }
+        // How many there have been, which does not matter.
+        self.file.read_exact(&mut [0; 4])?;
+        Ok(true)
+    }
+}
+
+/// Waits until a file can be read. A signal ends the wait early.
+fn is_readable(file: &impl AsFd, limit: Duration) -> io::Result<bool> {
+    let mut files = [PollFd::new(file.as_fd(), PollFlags::POLLIN)];
+    // Rounded up, so that a short limit is not none.
+    let millis = limit.saturating_add(Duration::from_micros(999)).as_millis();
+    let timeout = PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX);
+    match poll(&mut files, timeout) {
+        Ok(0) | Err(Errno::EINTR) => Ok(false),
+        Ok(_) if files[0].revents() == Some(PollFlags::POLLIN) => Ok(true),
+        // A device without an interrupt.
+        Ok(_) => Err(io::ErrorKind::Unsupported.into()),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -203,6 +257,14 @@ mod tests {
         let class = Path::new("/nonexistent/class/uio");
         let error = find(class, "zdma").unwrap_err();
         assert!(matches!(error, UioError::NotFound { found, .. } if found.is_empty()));
+    }
+
+    #[test]
+    fn a_wait_ends_when_there_is_something_or_time_is_up() {
+        let (mut ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        assert!(!is_readable(&theirs, Duration::from_millis(1)).unwrap());
+        ours.write_all(&[1]).unwrap();
+        assert!(is_readable(&theirs, Duration::from_secs(60)).unwrap());
     }
 
     #[test]

@@ -23,6 +23,11 @@ pub(crate) struct Software {
     used: Cell<usize>,
     /// Executes nothing: the doorbell is not connected.
     pub(crate) deaf: Cell<bool>,
+    /// Executes nothing until somebody sleeps: a doorbell that is still to be answered.
+    pub(crate) lazy: Cell<bool>,
+    doorbell: Cell<Option<u32>>,
+    /// Times that somebody slept.
+    pub(crate) sleeps: Cell<u32>,
     /// Whether the ring was given back.
     pub(crate) released: Cell<bool>,
 }
@@ -39,6 +44,9 @@ impl Software {
             registers: RefCell::new(BTreeMap::from([(ID, ID_VALUE), (VERSION, 0x0001_0203)])),
             used: Cell::new(0),
             deaf: Cell::new(false),
+            lazy: Cell::new(false),
+            doorbell: Cell::new(None),
+            sleeps: Cell::new(0),
             released: Cell::new(false),
         })
     }
@@ -123,11 +131,13 @@ impl Software {
             let status = match self.perform(&words) {
                 Ok(()) => {
                     self.set(HEAD, (head + 1) % self.get(RING + 8));
+                    self.set(INTERRUPT_STATUS, self.get(INTERRUPT_STATUS) | 1);
                     1
                 }
                 Err(error) => {
                     self.set(ERROR, error);
                     self.set(STATUS, 2);
+                    self.set(INTERRUPT_STATUS, self.get(INTERRUPT_STATUS) | 2);
                     0x8000_0000 + error
                 }
             };
@@ -248,10 +258,32 @@ impl Registers for Side {
                 .retain(|register, _| [ID, VERSION].contains(register));
             return;
         }
+        if offset == INTERRUPT_STATUS {
+            let left = self.0.get(INTERRUPT_STATUS) & !value;
+            self.0.set(INTERRUPT_STATUS, left);
+            return;
+        }
         self.0.set(offset, value);
-        if offset == TAIL && !self.0.deaf.get() {
+        if offset == TAIL && self.0.lazy.get() {
+            self.0.doorbell.set(Some(value));
+        } else if offset == TAIL && !self.0.deaf.get() {
             self.0.run(value);
         }
+    }
+}
+
+impl Interrupt for Side {
+    fn enable(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn wait(&mut self, limit: Duration) -> io::Result<bool> {
+        self.0.sleeps.set(self.0.sleeps.get() + 1);
+        match self.0.doorbell.take() {
+            Some(tail) => self.0.run(tail),
+            None => std::thread::sleep(limit),
+        }
+        Ok(self.0.get(INTERRUPT_STATUS) & self.0.get(INTERRUPT_ENABLE) != 0)
     }
 }
 

@@ -291,6 +291,63 @@ fn waits_for_its_patience_and_no_longer() {
 }
 
 #[test]
+fn sleeps_until_the_interrupt_and_acknowledges_it() {
+    let software = Software::new(1 << 16);
+    let mut accel = software.driver();
+    software.lazy.set(true);
+    accel.use_interrupt();
+    for round in 1..=3 {
+        let to = software.alloc(4, Direction::FromDevice);
+        let fill = Descriptor::fill(to, 7, 4).unwrap();
+        accel.execute(&fill).unwrap();
+        assert_eq!(software.held(&to), [7, 0, 0, 0]);
+        assert_eq!(software.sleeps.get(), round);
+        assert_eq!(accel.registers.read(INTERRUPT_STATUS), 0);
+    }
+}
+
+#[test]
+fn a_refusal_wakes_it_up_too() {
+    let software = Software::new(1 << 16);
+    let mut accel = software.driver();
+    software.lazy.set(true);
+    accel.use_interrupt();
+    let mut to = software.alloc(64, Direction::FromDevice);
+    to.addr = fpgamem::DeviceAddr::new(to.addr.as_u64() + 8);
+    let refused = accel.execute(&Descriptor::fill(to, 0, 16).unwrap());
+    assert!(matches!(refused, Err(AccelError::Failed { error: 2 })));
+    assert_eq!(software.sleeps.get(), 1);
+}
+
+#[test]
+fn without_the_interrupt_it_does_not_sleep() {
+    let software = Software::new(1 << 16);
+    let mut accel = software.driver();
+    software.lazy.set(true);
+    let to = software.alloc(64, Direction::FromDevice);
+    let fill = Descriptor::fill(to, 0, 16).unwrap();
+    assert!(matches!(
+        accel.execute(&fill),
+        Err(AccelError::Timeout { .. })
+    ));
+    assert_eq!(software.sleeps.get(), 0);
+}
+
+#[test]
+fn does_not_sleep_for_longer_than_its_patience() {
+    let software = Software::new(1 << 16);
+    let mut accel = software.driver();
+    software.deaf.set(true);
+    accel.use_interrupt();
+    let to = software.alloc(64, Direction::FromDevice);
+    let error = accel
+        .execute(&Descriptor::fill(to, 0, 16).unwrap())
+        .unwrap_err();
+    assert!(matches!(error, AccelError::Timeout { waited, word: 0 } if waited >= accel.patience));
+    assert!((1..4).contains(&software.sleeps.get()));
+}
+
+#[test]
 fn an_old_status_word_is_not_taken_for_a_new_one() {
     let software = Software::new(1 << 16);
     let mut accel = software.driver();

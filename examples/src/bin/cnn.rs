@@ -34,6 +34,9 @@ struct Arguments {
     /// under the cache model, the layer must come out wrong
     #[arg(long, value_name = "LAYER")]
     skip_sync: Option<usize>,
+    /// Sleep until the accelerator's interrupt comes, instead of polling
+    #[arg(long)]
+    interrupt: bool,
     /// Print the outcome as one line of JSON
     #[arg(long)]
     json: bool,
@@ -50,6 +53,9 @@ fn start(arguments: &Arguments) -> Result<bool, Box<dyn Error>> {
     let input = network.input(&picture)?;
     let device = Device::open()?;
     let mut accel = Accel::open(&device)?;
+    if arguments.interrupt {
+        accel.use_interrupt();
+    }
     let run = run(&device, &mut accel, &network, &input, arguments.skip_sync)?;
     if arguments.json {
         println!("{}", json(&run));
