@@ -10,7 +10,7 @@ use crate::filter::Filter;
 use crate::instruction::CacheOperation;
 use crate::interrupt::{Socket, Wire};
 use crate::memory::Memory;
-use crate::model::{Access, Maintenance, Model};
+use crate::model::{Access, Interrupted, Maintenance, Model};
 use crate::page::{LINE, PAGE};
 use crate::policy;
 use crate::process::{Anchors, Layout, Process};
@@ -61,10 +61,15 @@ pub struct Board<M> {
     processes: Vec<Process>,
     process_index: HashMap<Process, u32>,
     frames: Vec<Frames>,
+    /// Processes that wait for the end of an interrupt, by number.
+    interrupted: HashMap<u32, Interrupted>,
 }
 
 /// Names the accelerator in a [`Place`]; lower numbers are channels of ZDMA, from 1 on.
 const ACCELERATOR: u32 = 100;
+
+/// Processes that may be interrupted at the same time.
+const MOST_INTERRUPTED: usize = 16;
 
 /// The name of the bus master with a number, if that is one.
 pub fn master_name(number: u32) -> Option<String> {
@@ -116,6 +121,7 @@ impl<M: Memory> Board<M> {
             processes: Vec::new(),
             process_index: HashMap::new(),
             frames: Vec::new(),
+            interrupted: HashMap::new(),
         }
     }
 
@@ -296,6 +302,36 @@ impl<M: Memory> Board<M> {
         self.interrupt();
         self.model.sleep();
         self.resolve(registers);
+    }
+
+    /// Where the kernel begins to handle an interrupt that came while a process ran.
+    pub fn interrupt_entry(&self) -> Option<u64> {
+        self.symbols.kernel_address("el0t_64_irq_handler")
+    }
+
+    /// The kernel begins to handle an interrupt that came while a process ran.
+    pub fn interrupted(&mut self, registers: &impl Registers, pc: u64) {
+        let process = self.place(registers, pc).process;
+        // A process that an interrupt ends never goes on.
+        if self.interrupted.len() == MOST_INTERRUPTED {
+            self.interrupted.clear();
+        }
+        self.interrupted.insert(process, self.model.interrupt());
+    }
+
+    /// The kernel returns from an exception. Says whether to a process that had been interrupted.
+    pub fn returns(&mut self, registers: &impl Registers, pc: u64) -> bool {
+        let process = self.place(registers, pc).process;
+        let Some(interrupted) = self.interrupted.remove(&process) else {
+            return false;
+        };
+        self.model.resume(interrupted);
+        true
+    }
+
+    /// Whether a process is being interrupted.
+    pub fn has_interrupted(&self) -> bool {
+        !self.interrupted.is_empty()
     }
 
     /// Tells the model what the running process reaches past the cache.

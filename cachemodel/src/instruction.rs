@@ -37,11 +37,16 @@ pub enum Special {
     TaskSwitch,
     /// WFI: the processor sleeps until an interrupt comes.
     Sleep,
+    /// ERET: the kernel returns to where an exception happened.
+    ExceptionReturn,
 }
 
 /// Decodes an instruction word.
 pub fn decode(word: u32) -> Option<Special> {
-    // All are in the space of system instructions: 1101_0101_00.
+    if word == 0xd69f_03e0 {
+        return Some(Special::ExceptionReturn);
+    }
+    // All others are in the space of system instructions: 1101_0101_00.
     if word >> 22 != 0b11_0101_0100 {
         return None;
     }
@@ -126,6 +131,12 @@ mod tests {
         assert_eq!(decode(0xd518_4101), Some(Special::TaskSwitch));
         assert_eq!(decode(0xd538_2001), None);
         assert_eq!(decode(0xd51b_d041), None);
+    }
+
+    #[test]
+    fn the_return_from_an_exception_is_not_that_from_a_function() {
+        assert_eq!(decode(0xd69f_03e0), Some(Special::ExceptionReturn));
+        assert_eq!(decode(0xd65f_03c0), None);
     }
 
     #[test]

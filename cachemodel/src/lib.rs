@@ -21,6 +21,7 @@
 #![deny(unsafe_code)]
 
 pub mod accelerator;
+pub mod barriers;
 pub mod board;
 pub mod config;
 pub mod counts;
@@ -56,6 +57,7 @@ mod registers;
 pub mod report;
 pub mod symbols;
 pub mod transfer;
+mod unfinished;
 pub mod unwind;
 pub mod walk;
 pub mod zdma;

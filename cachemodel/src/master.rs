@@ -3,9 +3,10 @@
 //! Bus masters as the cache model sees them: they read and write the DDR and, unless their port is
 //! coherent, know nothing of what the cache holds.
 
+use crate::barriers::Barriers;
 use crate::memory::{host, Memory};
-use crate::model::{Barriers, Model};
-use crate::page::{pieces, Page, Piece};
+use crate::model::Model;
+use crate::page::{bytes_of, pieces, Page, Piece};
 use crate::policy::Kind as Liberty;
 use crate::report::{Kind, Place};
 use crate::walk::Attribute;
@@ -21,6 +22,13 @@ pub struct Master {
     pub coherent: bool,
 }
 
+/// A line that leaves the cache after a bus master has written to it.
+#[derive(Debug)]
+pub struct LateEviction {
+    piece: Piece,
+    bytes: Vec<u8>,
+}
+
 impl<M: Memory> Model<M> {
     /// A bus master reads memory anywhere.
     pub fn master_read(&mut self, master: &Master, address: u64, bytes: &mut [u8]) {
@@ -29,15 +37,27 @@ impl<M: Memory> Model<M> {
         self.memory.read(address, bytes);
         let inside = self.clip(address, len);
         for piece in pieces(inside.start, inside.end - inside.start) {
-            self.judge_read(master, &piece);
+            let mistake = self.judge_read(master, &piece);
             let index = self.index(piece.page);
-            let Some(page) = &mut self.pages[index] else {
+            let Some(page) = &self.pages[index] else {
                 continue;
             };
             let snooped = master.coherent && page.lines[piece.line].present;
             let at = host(piece.address() - address);
+            // The worst that may come of a missing barrier is one of the policies.
+            let late = mistake == Some(Kind::MissingBarrier)
+                && self.policy.kind() == Liberty::Never
+                && !snooped;
+            let before = || {
+                let line = page.addresses_of(piece.line).start;
+                let start = host(piece.address() - line);
+                self.unfinished
+                    .before(line, start..start + piece.bytes.len())
+            };
             let seen = if snooped {
                 page.cached(&piece.bytes)
+            } else if let Some(before) = late.then(before).flatten() {
+                before
             } else {
                 page.device(&piece.bytes)
             };
@@ -58,16 +78,14 @@ impl<M: Memory> Model<M> {
         }
     }
 
-    fn judge_read(&mut self, master: &Master, piece: &Piece) {
+    fn judge_read(&mut self, master: &Master, piece: &Piece) -> Option<Kind> {
         let index = self.index(piece.page);
-        let Some(page) = &self.pages[index] else {
-            return;
-        };
+        let page = self.pages[index].as_ref()?;
         let (line, lines) = (&page.lines[piece.line], page.addresses_of(piece.line));
         let clobbered = line.dirty != 0 && line.stale & piece.mask != 0;
         // Stores that no maintenance makes wait may still be on their way.
         let past_cache = line.accessed == Some(Attribute::NonCacheable);
-        let unordered = line.stored == master.barriers.ordering && (master.coherent || past_cache);
+        let unordered = master.barriers.lack_store(line.stored) && (master.coherent || past_cache);
         let mistake = if unordered {
             Some(Kind::MissingBarrier)
         } else if master.coherent {
@@ -76,7 +94,7 @@ impl<M: Memory> Model<M> {
             Some(Kind::MissingClean)
         } else if clobbered {
             Some(Kind::StaleWriteBack)
-        } else if line.maintained == master.barriers.waiting {
+        } else if master.barriers.lack_maintenance(line.maintained) {
             Some(Kind::MissingBarrier)
         } else {
             None
@@ -89,25 +107,50 @@ impl<M: Memory> Model<M> {
                 self.evict(address);
             }
         }
+        mistake
     }
 
-    /// A bus master may write memory from now on: what of its lines the CPU must not have left.
-    pub fn judge_write(&mut self, master: &Master, address: u64, len: u64) {
+    /// A bus master may write memory from now on: the CPU must not have left stores in its lines.
+    ///
+    /// Returns lines that are in the cache all the same and, as the policy has it, leave it only after
+    /// the write, whatever is done to them before.
+    pub fn judge_write(&mut self, master: &Master, address: u64, len: u64) -> Vec<LateEviction> {
         let inside = self.clip(address, len);
+        let mut late = Vec::new();
         for piece in pieces(inside.start, inside.end - inside.start) {
-            self.judge_write_piece(master, &piece);
+            let mistake = self.judge_write_piece(master, &piece);
+            let index = self.index(piece.page);
+            let Some(page) = &self.pages[index] else {
+                continue;
+            };
+            let evicts = self.policy.kind() == Liberty::Evict;
+            if mistake == Some(Kind::LostToEviction) && evicts && page.lines[piece.line].present {
+                let bytes = page.cached(&bytes_of(piece.line)).to_vec();
+                late.push(LateEviction { piece, bytes });
+            }
+        }
+        late
+    }
+
+    /// A line leaves the cache over what a bus master wrote.
+    pub fn evict_late(&mut self, eviction: &LateEviction) {
+        let LateEviction { piece, bytes } = eviction;
+        let index = self.index(piece.page);
+        if let Some(page) = &mut self.pages[index] {
+            self.counts.evictions += 1;
+            page.device_mut(&bytes_of(piece.line))
+                .copy_from_slice(bytes);
+            page.show(&mut self.memory, piece.line);
         }
     }
 
-    fn judge_write_piece(&mut self, master: &Master, piece: &Piece) {
+    fn judge_write_piece(&mut self, master: &Master, piece: &Piece) -> Option<Kind> {
         let index = self.index(piece.page);
-        let Some(page) = &self.pages[index] else {
-            return;
-        };
+        let page = self.pages[index].as_ref()?;
         let (line, lines) = (&page.lines[piece.line], page.addresses_of(piece.line));
         let mistake = if line.dirty != 0 {
             Some(Kind::LostToEviction)
-        } else if line.maintained == master.barriers.waiting {
+        } else if master.barriers.lack_maintenance(line.maintained) {
             Some(Kind::MissingBarrier)
         } else {
             None
@@ -116,12 +159,14 @@ impl<M: Memory> Model<M> {
             let cause = Some(self.places.get(line.writer));
             self.reports.add(kind, master.start, cause, lines);
         }
+        mistake
     }
 
-    /// A bus master may still be reading what it was first seen to read as `before`: the CPU must not
-    /// have changed it.
-    pub fn judge_reread(&mut self, master: &Master, address: u64, before: &[u8]) {
-        let inside = self.clip(address, before.len() as u64);
+    /// A bus master may still be reading `bytes` at an address where the DDR held `before` at first:
+    /// the CPU must not have changed it. Where it has, and lines leave the cache at any time, the bus
+    /// master reads what is there now.
+    pub fn judge_reread(&mut self, master: &Master, address: u64, before: &[u8], bytes: &mut [u8]) {
+        let inside = self.clip(address, bytes.len() as u64);
         for piece in pieces(inside.start, inside.end - inside.start) {
             let index = self.index(piece.page);
             let Some(page) = &self.pages[index] else {
@@ -129,12 +174,21 @@ impl<M: Memory> Model<M> {
             };
             let line = &page.lines[piece.line];
             let at = host(piece.address() - address);
-            let changed = page.device(&piece.bytes) != &before[at..at + piece.bytes.len()];
-            if line.dirty & piece.mask != 0 || changed && line.stale & piece.mask == 0 {
-                let (cause, lines) = (line.writer, page.addresses_of(piece.line));
-                let cause = Some(self.places.get(cause));
-                self.reports
-                    .add(Kind::MissingClean, master.start, cause, lines);
+            let range = at..at + piece.bytes.len();
+            let changed = page.device(&piece.bytes) != &before[range.clone()];
+            if line.dirty & piece.mask == 0 && (!changed || line.stale & piece.mask != 0) {
+                continue;
+            }
+            let (cause, lines) = (line.writer, page.addresses_of(piece.line));
+            let address = lines.start;
+            let cause = Some(self.places.get(cause));
+            self.reports
+                .add(Kind::MissingClean, master.start, cause, lines);
+            if self.policy.kind() == Liberty::Evict {
+                self.evict(address);
+                if let Some(page) = &self.pages[index] {
+                    bytes[range].copy_from_slice(page.device(&piece.bytes));
+                }
             }
         }
     }

@@ -6,13 +6,15 @@
 //! Accesses of the CPU arrive after the fact, because QEMU calls back after a load or store; cache
 //! maintenance arrives before. `page` tells who sees which bytes; bus masters are in `master`.
 
+use crate::barriers::Barriers;
 use crate::counts::Counts;
 use crate::flights::Flights;
 use crate::memory::{host, Memory};
-use crate::page::{pieces, Page, Piece, LINE, LINES, PAGE};
+use crate::page::{bytes_of, pieces, Page, Piece, LINE, LINES, PAGE};
 use crate::places::Places;
 use crate::policy::{Kind as Liberty, Policy};
 use crate::report::{Kind, Place, Reports};
+use crate::unfinished::Writes;
 use crate::walk::Attribute;
 use std::ops::Range;
 
@@ -38,21 +40,11 @@ pub enum Maintenance {
     Invalidate,
 }
 
-/// How many barriers there have been: a moment, for those who must have waited for something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Barriers {
-    /// That waited for maintenance.
-    pub(crate) waiting: u32,
-    /// That ordered stores.
-    pub(crate) ordering: u32,
-}
-
-impl Barriers {
-    /// Those of which nothing is missing: no line is stored or maintained then.
-    pub(crate) const COMPLETE: Self = Self {
-        waiting: u32::MAX,
-        ordering: u32::MAX,
-    };
+/// What no barrier had waited for when a process was interrupted.
+#[derive(Debug)]
+pub(crate) struct Interrupted {
+    barriers: Barriers,
+    unfinished: Writes,
 }
 
 /// Lines that a surprise of the policy may hit: the last ones that something happened to.
@@ -70,6 +62,7 @@ pub struct Model<M> {
     pub(crate) uncached: Vec<Range<u64>>,
     pub(crate) barriers: Barriers,
     pub(crate) flights: Flights,
+    pub(crate) unfinished: Writes,
     pub(crate) places: Places,
     /// What was found.
     pub reports: Reports,
@@ -98,12 +91,9 @@ impl<M: Memory> Model<M> {
             policy,
             recent: Vec::new(),
             uncached: Vec::new(),
-            // No line was stored or maintained at 0.
-            barriers: Barriers {
-                waiting: 1,
-                ordering: 1,
-            },
+            barriers: Barriers::default(),
             flights: Flights::default(),
+            unfinished: Writes::default(),
             places: Places::default(),
             reports: Reports::default(),
             counts: Counts::default(),
@@ -243,8 +233,11 @@ impl<M: Memory> Model<M> {
             return;
         };
         page.lines[piece.line].writer = writer;
-        page.lines[piece.line].stored = self.barriers.ordering;
+        page.lines[piece.line].stored = self.barriers.of_store();
         if access.attribute == Attribute::NonCacheable {
+            let line = page.addresses_of(piece.line).start;
+            let before = page.device(&bytes_of(piece.line));
+            self.unfinished.add(line, before, true);
             if zeroes {
                 page.device_mut(&piece.bytes).fill(0);
             } else {
@@ -274,16 +267,18 @@ impl<M: Memory> Model<M> {
     /// A store of a process to a line that a device is writing, as far as anybody knows.
     fn judge_store(&mut self, access: &Access, piece: &Piece) {
         let index = self.index(piece.page);
-        let Some(page) = &self.pages[index] else {
+        let Some(page) = &mut self.pages[index] else {
             return;
         };
-        let line = &page.lines[piece.line];
+        let lines = page.addresses_of(piece.line);
+        let line = &mut page.lines[piece.line];
         if line.stale == 0 || access.kernel || access.attribute == Attribute::NonCacheable {
             return;
         }
         let cause = self.places.get(line.device);
         if self.flights.is_in_flight(cause.master, line.flight) {
-            let lines = page.addresses_of(piece.line);
+            // What becomes of the line from here on follows from this mistake.
+            line.stale = 0;
             self.reports
                 .add(Kind::LostToEviction, access.place, Some(cause), lines);
         }
@@ -374,9 +369,12 @@ impl<M: Memory> Model<M> {
         }
         if dirty {
             (line.dirty, line.stale) = (0, 0);
-            line.maintained = self.barriers.waiting;
+            line.maintained = self.barriers.of_maintenance();
         }
-        if cleans && page.write_back(number) {
+        if cleans && page.lines[number].unwritten {
+            let before = page.device(&bytes_of(number));
+            self.unfinished.add(address / LINE * LINE, before, false);
+            page.write_back(number);
             self.counts.lines_written_back += 1;
         }
         let line = &mut page.lines[number];
@@ -398,13 +396,28 @@ impl<M: Memory> Model<M> {
 
     /// The CPU waited until its maintenance was complete.
     pub fn barrier(&mut self) {
-        self.barriers.waiting = self.barriers.waiting.wrapping_add(1);
-        self.ordering_barrier();
+        self.barriers.wait();
+        self.unfinished.finish();
     }
 
     /// The CPU ordered its stores before all that follows.
     pub fn ordering_barrier(&mut self) {
-        self.barriers.ordering = self.barriers.ordering.wrapping_add(1);
+        self.barriers.order();
+        self.unfinished.finish_stores();
+    }
+
+    /// What no barrier has waited for: to be kept while a process is interrupted.
+    pub(crate) fn interrupt(&self) -> Interrupted {
+        Interrupted {
+            barriers: self.barriers,
+            unfinished: self.unfinished.clone(),
+        }
+    }
+
+    /// A process goes on that was interrupted.
+    pub(crate) fn resume(&mut self, interrupted: Interrupted) {
+        self.barriers.resume(interrupted.barriers);
+        self.unfinished.resume(interrupted.unfinished);
     }
 
     /// Remembers a line that something happened to.

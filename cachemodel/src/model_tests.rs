@@ -408,6 +408,7 @@ fn a_dirty_line_under_a_write_combine_buffer_overwrites_it() {
     let mut board = Board::new("never");
     board.write(1);
     board.store(&past, A, &[2; 64]);
+    board.0.barrier();
     assert_eq!(board.device_reads(A, 64), [2; 64]);
     board.0.evict(A);
     assert_eq!(board.device_reads(A, 64), [1; 64]);
@@ -446,11 +447,13 @@ fn a_coherent_port_sees_the_cache_and_updates_it() {
 fn maintenance_without_a_barrier_may_come_too_late() {
     let mut board = Board::new("never");
     board.write(1);
+    board.clean();
+    board.write(2);
     board.0.maintain(Maintenance::Clean, &Board::user(3), A);
-    board.device_reads(A, 64);
+    assert_eq!(board.device_reads(A, 64), [1; 64]);
     assert_eq!(board.kinds(), [Kind::MissingBarrier]);
     board.0.barrier();
-    board.device_reads(A, 64);
+    assert_eq!(board.device_reads(A, 64), [2; 64]);
     assert_eq!(board.0.reports.list()[0].count, 1);
 }
 
@@ -459,9 +462,13 @@ fn stores_past_the_cache_need_a_barrier_too() {
     let past = Board::access(20, false, Attribute::NonCacheable);
     let mut board = Board::new("never");
     board.store(&past, A, &[1; 64]);
-    board.device_reads(A, 64);
+    board.0.ordering_barrier();
+    board.store(&past, A + 8, &[2; 8]);
+    assert_eq!(board.device_reads(A, 64), [1; 64]);
     assert_eq!(board.kinds(), [Kind::MissingBarrier]);
     assert_eq!(board.0.reports.list()[0].cause.unwrap().pc, 20);
+    board.0.ordering_barrier();
+    assert_eq!(board.device_reads(A + 8, 8), [2; 8]);
 }
 
 #[test]

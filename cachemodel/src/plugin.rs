@@ -19,7 +19,7 @@ use crate::symbols::Symbols;
 use std::ffi::{c_char, c_int, c_uint, c_void, CStr};
 use std::fs;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Tells QEMU which version of the interface the plugin was made for.
@@ -36,6 +36,11 @@ static REPORT: OnceLock<(Option<PathBuf>, bool)> = OnceLock::new();
 static MAINTAINED: AtomicBool = AtomicBool::new(false);
 /// Whether the CPU stored to a page that matters since the last ordering barrier.
 static STORED: AtomicBool = AtomicBool::new(false);
+
+/// Address of the kernel's code for interrupts of processes; 0 if it is not known.
+static INTERRUPT_ENTRY: AtomicU64 = AtomicU64::new(0);
+/// Whether a process was interrupted before a barrier, and has not gone on yet.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 fn board() -> Option<MutexGuard<'static, Board<Ddr>>> {
     let board = BOARD.get()?;
@@ -119,6 +124,7 @@ fn install(info: &qemu::Info, arguments: &[String]) -> Result<(), String> {
     if let Some(base) = config.accelerator {
         board.add_accelerator(base, config.interrupt);
     }
+    INTERRUPT_ENTRY.store(board.interrupt_entry().unwrap_or(0), Relaxed);
     // Set once: QEMU calls once.
     let _ = REPORT.set((config.json, !config.quiet));
     BOARD
@@ -184,6 +190,17 @@ extern "C" fn translated(_id: u64, tb: *mut c_void) {
         if len != word.len() {
             continue;
         }
+        if pc == INTERRUPT_ENTRY.load(Relaxed) {
+            // SAFETY: the instruction is valid, and the callback takes the packed address.
+            unsafe {
+                qemu::qemu_plugin_register_vcpu_insn_exec_cb(
+                    insn,
+                    process_interrupted,
+                    qemu::CB_R_REGS,
+                    userdata,
+                );
+            };
+        }
         let Some(special) = decode(u32::from_le_bytes(word)) else {
             continue;
         };
@@ -200,6 +217,7 @@ extern "C" fn translated(_id: u64, tb: *mut c_void) {
             Special::Tables { lower_only: false } => (tables_change, 31),
             Special::TaskSwitch => (task_switches, 31),
             Special::Sleep => (sleeps, 31),
+            Special::ExceptionReturn => (exception_returns, 31),
         };
         // SAFETY: as above.
         unsafe {
@@ -309,6 +327,29 @@ extern "C" fn tables_change(_vcpu: c_uint, _userdata: *mut c_void) {
     FILTER.forget();
     if let Some(mut board) = board() {
         board.tables_change();
+    }
+}
+
+extern "C" fn process_interrupted(_vcpu: c_uint, userdata: *mut c_void) {
+    if !MAINTAINED.load(Relaxed) && !STORED.load(Relaxed) {
+        return;
+    }
+    if let (Some(mut board), Some(registers)) = (board(), HANDLES.get()) {
+        board.interrupted(registers, unpack(userdata).0);
+        INTERRUPTED.store(true, Relaxed);
+    }
+}
+
+extern "C" fn exception_returns(_vcpu: c_uint, userdata: *mut c_void) {
+    if !INTERRUPTED.load(Relaxed) {
+        return;
+    }
+    if let (Some(mut board), Some(registers)) = (board(), HANDLES.get()) {
+        if board.returns(registers, unpack(userdata).0) {
+            MAINTAINED.store(true, Relaxed);
+            STORED.store(true, Relaxed);
+        }
+        INTERRUPTED.store(board.has_interrupted(), Relaxed);
     }
 }
 

@@ -11,9 +11,10 @@ mod pending;
 
 use self::descriptor::{Refusal, DESCRIPTOR_BYTES, STATUS as STATUS_WORD};
 use self::pending::{Bus, Pending};
+use crate::barriers::Barriers;
 use crate::master::Master;
 use crate::memory::{host, Memory};
-use crate::model::{Barriers, Model};
+use crate::model::Model;
 use crate::report::Place;
 use std::collections::VecDeque;
 use std::ops::Range;

@@ -8,7 +8,7 @@
 
 use super::compute;
 use super::descriptor::{decode, Job, Operand, Refusal, DESCRIPTOR_BYTES, STATUS};
-use crate::master::Master;
+use crate::master::{LateEviction, Master};
 use crate::memory::{host, Memory};
 use crate::model::Model;
 use std::collections::VecDeque;
@@ -45,9 +45,11 @@ pub(super) struct Pending {
     pub(super) master: Master,
     /// What it asks for.
     pub(super) job: Result<Job, Refusal>,
-    /// The operands as they were at the doorbell. What an earlier descriptor has yet to write is
-    /// not there.
-    operands: Vec<Option<Vec<u8>>>,
+    /// What was read at the doorbell, and what the DDR held: not the same where it was started too
+    /// early. What an earlier descriptor has yet to write is not there.
+    operands: Vec<Option<(Vec<u8>, Vec<u8>)>>,
+    /// Lines that were dirty at the doorbell and get over the result.
+    late: Vec<LateEviction>,
 }
 
 impl Pending {
@@ -63,19 +65,25 @@ impl Pending {
             len: DESCRIPTOR_BYTES,
         });
         let job = decode(&bytes, |at, len| is_memory(&bus.model.memory, at, len));
-        bus.model.judge_write(&bus.master, address + STATUS, 4);
+        let mut late = bus.model.judge_write(&bus.master, address + STATUS, 4);
         let mut operands = Vec::new();
         if let Ok(job) = &job {
             let result = job.result();
-            bus.model
-                .judge_write(&bus.master, result.address, result.len);
+            late.extend(
+                bus.model
+                    .judge_write(&bus.master, result.address, result.len),
+            );
             for operand in job.operands() {
                 let is_written = |pending: &Self| {
                     let job = pending.job.as_ref();
                     job.is_ok_and(|job| job.result().overlaps(&operand))
                 };
                 let waits = earlier.iter().any(is_written);
-                operands.push((!waits).then(|| bus.fetch(operand)));
+                operands.push((!waits).then(|| {
+                    let mut held = vec![0; host(operand.len)];
+                    bus.model.peek(operand.address, &mut held);
+                    (bus.fetch(operand), held)
+                }));
             }
         }
         Self {
@@ -83,6 +91,7 @@ impl Pending {
             master: bus.master,
             job,
             operands,
+            late,
         }
     }
 
@@ -92,14 +101,19 @@ impl Pending {
         let mut inputs = Vec::new();
         for (operand, taken) in job.operands().into_iter().zip(&mut self.operands) {
             inputs.push(match taken.take() {
-                Some(bytes) => {
-                    bus.model.judge_reread(&bus.master, operand.address, &bytes);
+                Some((mut bytes, held)) => {
+                    let address = operand.address;
+                    bus.model
+                        .judge_reread(&bus.master, address, &held, &mut bytes);
                     bytes
                 }
                 None => bus.fetch(operand),
             });
         }
         bus.write(job.result().address, &compute(&job, inputs));
+        for eviction in &self.late {
+            bus.model.evict_late(eviction);
+        }
         Ok(())
     }
 }

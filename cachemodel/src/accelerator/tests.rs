@@ -21,7 +21,11 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let policy: Policy = "never".parse().unwrap();
+        Self::with("never")
+    }
+
+    fn with(policy: &str) -> Self {
+        let policy: Policy = policy.parse().unwrap();
         let ram = Ram::new(0, 0x2_0000);
         let mut bench = Self {
             model: Model::new(ram, REGION..REGION + 0x8000, policy),
@@ -370,6 +374,24 @@ fn a_result_cleaned_after_the_doorbell_is_too_late() {
 }
 
 #[test]
+fn where_lines_are_evicted_a_late_maintenance_spoils_the_result() {
+    let mut bench = Bench::with("evict:1");
+    bench.put(A, &[1; 16]);
+    bench.put_descriptor(0, &copy(A, B, 16));
+    bench.put_descriptor(1, &copy(A, OUT, 16));
+    bench.open_ring(4);
+    store_cached(&mut bench, B, &[2; 16]);
+    bench.store(TAIL, 2);
+    clean(&mut bench, B);
+    store_cached(&mut bench, A, &[3; 16]);
+    bench.run();
+    // One line was evicted over a result, the other under the eyes of the accelerator.
+    assert_eq!(bench.seen(B, 16), [2; 16]);
+    assert_eq!(bench.seen(OUT, 16), [3; 16]);
+    assert_eq!(kinds(&bench), [Kind::LostToEviction, Kind::MissingClean]);
+}
+
+#[test]
 fn maintenance_before_the_doorbell_is_in_time() {
     let mut bench = Bench::new();
     bench.open_ring(2);
@@ -398,6 +420,8 @@ fn maintenance_that_no_barrier_waited_for_is_reported_at_the_doorbell() {
     bench.model.barrier();
     bench.run();
     assert_eq!(kinds(&bench), [Kind::MissingBarrier]);
+    // The clean had not arrived.
+    assert_ne!(bench.seen(B, 16), [2; 16]);
 }
 
 #[test]
