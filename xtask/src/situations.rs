@@ -25,9 +25,9 @@ pub(crate) const POLICIES: [&str; 3] = ["never", "evict:1", "prefetch:1"];
 /// A guest that takes longer hangs.
 const TIMEOUT_SECONDS: u64 = 600;
 
-/// Kinds of mistake that spoil no data here: a fault that hardware would take, a barrier that the
-/// model does not need, an attribute that may or may not matter.
-const HARMLESS: [&str; 3] = ["unmapped", "missing-barrier", "mixed-attributes"];
+/// Kinds of mistake that spoil no data here: a fault that hardware would take, an attribute that may
+/// or may not matter.
+const HARMLESS: [&str; 2] = ["unmapped", "mixed-attributes"];
 
 /// What the guest says of one situation: `m03 NAME expects KINDS: wrong`.
 #[derive(Debug, Clone, PartialEq, Eq)]

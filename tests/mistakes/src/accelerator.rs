@@ -7,7 +7,8 @@ use crate::memory::Shared;
 use crate::scene::{halves, Scene, LINE};
 use fpgamem_tests::zdma::uio_node_named;
 use fpgamem_tests::{MapFlags, Mapping, PAGE, READ_WRITE};
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
 
 const CONTROL: u64 = 0x10;
 const CONTROL_ENABLE: u32 = 1;
@@ -16,6 +17,9 @@ const RING: u64 = 0x20;
 const RING_COUNT: u64 = 0x28;
 const TAIL: u64 = 0x2c;
 const COMPLETED: u64 = 0x34;
+const INTERRUPT_ENABLE: u64 = 0x38;
+const INTERRUPT_STATUS: u64 = 0x3c;
+const INTERRUPT_DONE: u32 = 1;
 
 const OPERATION_COPY: u64 = 1;
 /// What the status word, in the upper half of a descriptor's last word, is at the end.
@@ -30,6 +34,7 @@ const LOOKS: usize = 1000;
 /// The accelerator with an empty ring.
 #[derive(Debug)]
 pub(crate) struct Accelerator {
+    uio: File,
     registers: Shared,
     pub(crate) ring: Shared,
 }
@@ -58,7 +63,11 @@ impl Accelerator {
         registers.store_register(RING + 4, high);
         registers.store_register(RING_COUNT, halves(SLOTS)[0]);
         registers.store_register(CONTROL, CONTROL_ENABLE);
-        Self { registers, ring }
+        Self {
+            uio,
+            registers,
+            ring,
+        }
     }
 
     /// Writes the descriptor of a copy of `bytes` to a slot of the ring.
@@ -88,6 +97,25 @@ impl Accelerator {
     /// Waits, by the registers, until `count` descriptors have been executed; says whether they were.
     pub(crate) fn wait(&self, count: u32) -> bool {
         (0..LOOKS).any(|_| self.registers.load_register(COMPLETED) == count)
+    }
+
+    /// Lets the interrupt of a descriptor through that has been executed.
+    #[inline(always)]
+    pub(crate) fn interrupt(&self) {
+        self.registers
+            .store_register(INTERRUPT_ENABLE, INTERRUPT_DONE);
+    }
+
+    /// Sleeps until the interrupt says that a descriptor has been executed; says whether it did.
+    pub(crate) fn sleep(&self) -> bool {
+        self.interrupt();
+        let mut uio = &self.uio;
+        uio.write_all(&1_u32.to_ne_bytes())
+            .expect("UIO has the interrupt");
+        uio.read_exact(&mut [0; 4]).expect("UIO has the interrupt");
+        self.registers
+            .store_register(INTERRUPT_STATUS, INTERRUPT_DONE);
+        self.registers.load_register(INTERRUPT_STATUS) == 0
     }
 
     /// Waits, by the status word of a slot, which `before` may sync.

@@ -14,6 +14,13 @@ pub(crate) struct Verdict {
 }
 
 impl Verdict {
+    /// Whether something that can only be right or wrong is right.
+    pub(crate) fn of(right: bool) -> Self {
+        let mut verdict = Self::default();
+        verdict.word(u64::from(right), 1);
+        verdict
+    }
+
     /// Adds the next word, the first byte lowest.
     #[inline(always)]
     pub(crate) fn word(&mut self, found: u64, expected: u64) {
@@ -58,6 +65,14 @@ impl fmt::Display for Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_right_is_a_wrong_word() {
+        assert!(Verdict::of(true).is_right());
+        let wrong = Verdict::of(true).and(Verdict::of(false));
+        assert!(!wrong.is_right());
+        assert_eq!(wrong.first, Some(8));
+    }
 
     #[test]
     fn equal_words_are_right() {

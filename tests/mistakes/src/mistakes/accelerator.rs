@@ -7,13 +7,6 @@ use crate::memory::word;
 use crate::scene::{Scene, BYTES, LINE};
 use crate::verdict::Verdict;
 
-/// Whether the accelerator came to its end, as a word to compare.
-fn ended(done: bool) -> Verdict {
-    let mut verdict = Verdict::default();
-    verdict.word(u64::from(done), 1);
-    verdict
-}
-
 pub(crate) fn second_descriptor_not_cleaned(scene: &Scene, wrong: bool) -> Verdict {
     let accelerator = Accelerator::open(scene);
     let (inputs, outputs) = (
@@ -25,7 +18,7 @@ pub(crate) fn second_descriptor_not_cleaned(scene: &Scene, wrong: bool) -> Verdi
     }
     scene.invalidate(&accelerator.ring, 0..if wrong { LINE } else { 2 * LINE });
     accelerator.start(2);
-    let done = ended(accelerator.wait(2));
+    let done = Verdict::of(accelerator.wait(2));
     scene.invalidate(&outputs[0], 0..BYTES);
     scene.invalidate(&outputs[1], 0..BYTES);
     done.and(outputs[0].compare(1)).and(outputs[1].compare(2))
@@ -43,7 +36,7 @@ pub(crate) fn completion_polled_without_invalidate(scene: &Scene, wrong: bool) -
         }
     });
     scene.invalidate(&output, 0..BYTES);
-    ended(done).and(output.compare(1))
+    Verdict::of(done).and(output.compare(1))
 }
 
 pub(crate) fn result_invalidated_while_device_works(scene: &Scene, wrong: bool) -> Verdict {
@@ -60,7 +53,7 @@ pub(crate) fn result_invalidated_while_device_works(scene: &Scene, wrong: bool) 
     if !wrong {
         scene.invalidate(&output, 0..BYTES);
     }
-    ended(done).and(output.compare(1))
+    Verdict::of(done).and(output.compare(1))
 }
 
 pub(crate) fn operand_stored_after_descriptor(scene: &Scene, wrong: bool) -> Verdict {
@@ -76,7 +69,7 @@ pub(crate) fn operand_stored_after_descriptor(scene: &Scene, wrong: bool) -> Ver
     let done = accelerator.wait(1);
     scene.invalidate(&output, 0..BYTES);
     let expected = |index| if index == 0 { !0 } else { word(1, index) };
-    ended(done).and(output.compare_with(0..BYTES, expected))
+    Verdict::of(done).and(output.compare_with(0..BYTES, expected))
 }
 
 pub(crate) fn neighbour_stored_while_device_works(scene: &Scene, wrong: bool) -> Verdict {
@@ -91,7 +84,7 @@ pub(crate) fn neighbour_stored_while_device_works(scene: &Scene, wrong: bool) ->
     output.store(if wrong { bytes } else { 5 * LINE }, 7);
     let done = accelerator.wait(1);
     scene.invalidate(&output, 0..bytes);
-    ended(done).and(output.compare_range(0..bytes, 1))
+    Verdict::of(done).and(output.compare_range(0..bytes, 1))
 }
 
 pub(crate) fn slot_patched_without_invalidate(scene: &Scene, wrong: bool) -> Verdict {
@@ -100,7 +93,7 @@ pub(crate) fn slot_patched_without_invalidate(scene: &Scene, wrong: bool) -> Ver
     accelerator.describe_copy(0, &first, &output, BYTES);
     scene.flush(&accelerator.ring, 0..LINE);
     accelerator.start(1);
-    let mut verdict = ended(accelerator.wait(1));
+    let mut verdict = Verdict::of(accelerator.wait(1));
     // A second job in the same slot but for its source: the rest of the line, the status in it, is the
     // device's.
     if !wrong {
@@ -120,13 +113,13 @@ pub(crate) fn layer_read_between_layers(scene: &Scene, wrong: bool) -> Verdict {
     accelerator.describe_copy(1, &middle, &output, BYTES);
     scene.invalidate(&accelerator.ring, 0..2 * LINE);
     accelerator.start(1);
-    let mut verdict = ended(accelerator.wait(1));
+    let mut verdict = Verdict::of(accelerator.wait(1));
     if !wrong {
         scene.invalidate(&middle, 0..8);
     }
     verdict.word(middle.load(0), word(1, 0));
     accelerator.start(2);
-    verdict = verdict.and(ended(accelerator.wait(2)));
+    verdict = verdict.and(Verdict::of(accelerator.wait(2)));
     scene.invalidate(&output, 0..BYTES);
     verdict.and(output.compare(1))
 }

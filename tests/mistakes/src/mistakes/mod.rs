@@ -10,8 +10,11 @@ mod from_device;
 mod instructions;
 mod library;
 mod lines;
+mod mappings;
 mod others;
+mod reuse;
 mod rings;
+mod timing;
 mod to_device;
 
 use crate::scene::Scene;
@@ -128,4 +131,36 @@ programs! {
         neighbour_stored_while_device_works
         slot_patched_without_invalidate
         layer_read_between_layers;
+    timing:
+        invalidate_before_wait
+        neighbour_stored_before_wait
+        taken_back_before_wait
+        descriptor_cleaned_after_doorbell
+        operand_cleaned_after_doorbell
+        operand_changed_after_doorbell
+        result_cleaned_after_doorbell
+        small_result_invalidated_before_wait
+        no_invalidate_after_interrupt
+        operand_reused_before_interrupt
+        interrupt_is_no_barrier;
+    mappings:
+        moved_mapping_cleaned_by_old_length
+        tail_unmapped_before_clean
+        handle_offset_counted_from_mapping
+        overlapping_ranges_leave_the_end
+        read_only_mapping_not_invalidated
+        other_process_reads_what_was_invalidated_before
+        mapping_again_is_no_invalidate
+        pipe_written_from_old_lines
+        reader_thread_does_not_wait_for_invalidate
+        child_cleans_less_than_it_stored;
+    reuse:
+        output_edited_and_used_as_input
+        input_used_as_output
+        memcpy_overruns_into_result
+        write_combine_store_without_barrier
+        list_cleaned_by_its_first_line
+        device_owned_words_in_shared_structure
+        address_kept_after_take_back
+        sync_for_device_without_offset;
 }
