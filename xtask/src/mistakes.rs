@@ -15,7 +15,8 @@ use anyhow::{bail, Result};
 use clap::ValueEnum;
 
 use crate::context::Context;
-use crate::kernel::{self, KernelArgs};
+use crate::guest_tests::Report;
+use crate::kernel::{self, Kernel, KernelArgs};
 use crate::ui::elapsed;
 
 use patches::Patch;
@@ -86,6 +87,22 @@ pub(crate) fn main(context: &Context, args: &MistakesArgs) -> Result<i32> {
         problems.len()
     );
     Ok(i32::from(!problems.is_empty()))
+}
+
+/// Runs all programs under every policy, as `cargo xtask test` does.
+pub(crate) fn check(context: &Context, kernel: &Kernel) -> Result<Report> {
+    let mut report = Report::default();
+    let mistakes = programs::table(&context.root)?;
+    for policy in POLICIES {
+        let judged = programs::run(context, kernel, &mistakes, policy)?;
+        let problems = judged.problems.iter().map(|p| format!("{policy}: {p}"));
+        report.problems.extend(problems);
+        let missed = judged.verdicts.iter().filter(|v| **v == "missed").count();
+        report.totals.passed += (mistakes.len() - missed) as u64;
+        report.totals.failed += missed as u64;
+        report.totals.results += 1;
+    }
+    Ok(report)
 }
 
 /// Runs programs under every policy; prints a line for each and returns what is wrong.

@@ -18,7 +18,7 @@ use crate::libtest::Totals;
 use crate::process::{capture, on_path, run, run_logged};
 use crate::toolchain::cargo_install;
 use crate::ui::{elapsed, Step};
-use crate::{cache, demo, dt, lint, situations};
+use crate::{cache, demo, dt, lint, mistakes, situations};
 
 /// The release of cargo-deny that is built where none is installed.
 const CARGO_DENY: &str = "0.18.5";
@@ -252,6 +252,9 @@ impl Session<'_> {
         let context = self.context;
         let mut model = CacheModel::new(context, situations::POLICIES[0])?;
         let mut sum = situations::run(context, self.kernel()?, &model)?;
+        let programs = mistakes::check(context, self.kernel()?)?;
+        sum.totals.add(programs.totals);
+        sum.problems.extend(programs.problems);
         for policy in situations::POLICIES {
             policy.clone_into(&mut model.policy);
             demo::check(context, self.kernel()?, Some(model.clone()))
