@@ -3,37 +3,77 @@
 //! A buffer: the blocks of one allocation, from then until nothing refers to them.
 //!
 //! References are handles, VMAs and syncs in progress. The last one to go, in whatever context,
-//! returns the blocks.
+//! returns the blocks, or quarantines them if the device may still write to them.
 
 use crate::{
     kapi::{
         cache::{self, Operation},
+        task,
         vma::{Attribute, PfnMapped, VmOperations},
     },
     pool::Pool,
     shared::{abi, block_map::BlockRange},
+    status::{Area, Slot},
 };
 use kernel::{
+    mm::virt::VmaNew,
+    new_mutex,
     prelude::*,
     sync::{
         atomic::{Atomic, Relaxed},
-        Arc,
+        Arc, Mutex,
     },
 };
 
-/// What the buffers allocated through one open file add up to.
-pub(crate) struct Usage {
+/// What an open file and the buffers allocated through it share, whichever lives longer.
+#[pin_data]
+pub(crate) struct Client {
     buffers: Atomic<i64>,
     bytes: Atomic<i64>,
+    /// Made by the first call that maps it, and never replaced.
+    #[pin]
+    area: Mutex<Option<Arc<Area>>>,
 }
 
-impl Usage {
+impl Client {
     /// No buffers.
-    pub(crate) fn new() -> Self {
-        Self {
-            buffers: Atomic::new(0),
-            bytes: Atomic::new(0),
+    pub(crate) fn new() -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Self {
+                buffers: Atomic::new(0),
+                bytes: Atomic::new(0),
+                area <- new_mutex!(None, "fpgamem::Client"),
+            }),
+            GFP_KERNEL_ACCOUNT,
+        )
+    }
+
+    /// Maps the status area, which is made if there is none.
+    ///
+    /// # Errors
+    ///
+    /// - `EINVAL` if the VMA is longer than the area, or than an area may be.
+    /// - `ENOMEM` if the kernel's memory is exhausted.
+    pub(crate) fn map_area(&self, vma: &VmaNew) -> Result {
+        let mut area = self.area.lock();
+        if let Some(area) = &*area {
+            return area.map(vma);
         }
+        // CAST: usize is 64 bits on arm64.
+        let new = Area::new((vma.end() - vma.start()) as u64)?;
+        new.map(vma)?;
+        *area = Some(new);
+        Ok(())
+    }
+
+    /// A word for a new buffer; `None` without a status area, or if that is full.
+    pub(crate) fn new_slot(&self) -> Option<Slot> {
+        Slot::new(self.area.lock().as_ref()?)
+    }
+
+    /// Whether user space says which buffers the device may access.
+    fn says_owners(&self) -> bool {
+        self.area.lock().is_some()
     }
 
     /// Live buffers.
@@ -59,19 +99,31 @@ pub(crate) struct Buffer {
     pool: Arc<Pool>,
     blocks: BlockRange,
     flags: u32,
-    usage: Arc<Usage>,
+    client: Arc<Client>,
+    /// The word in which user space says that the device may access the buffer.
+    slot: Option<Slot>,
+    /// Not 0 once a stranger has taken down a mapping, as one does who inspected a process that died.
+    orphaned: Atomic<u32>,
 }
 
 impl Buffer {
     /// A buffer of `blocks`, just allocated from `pool`. `flags` are `BUFFER_*` bits.
-    pub(crate) fn new(pool: Arc<Pool>, blocks: BlockRange, flags: u32, usage: Arc<Usage>) -> Self {
+    pub(crate) fn new(
+        pool: Arc<Pool>,
+        blocks: BlockRange,
+        flags: u32,
+        client: Arc<Client>,
+        slot: Option<Slot>,
+    ) -> Self {
         let buffer = Self {
             pool,
             blocks,
             flags,
-            usage,
+            client,
+            slot,
+            orphaned: Atomic::new(0),
         };
-        buffer.usage.change(1, buffer.bytes());
+        buffer.client.change(1, buffer.bytes());
         buffer
     }
 
@@ -109,6 +161,26 @@ impl Buffer {
     /// Offset of the first byte for mmap.
     pub(crate) fn mmap_offset(&self) -> u64 {
         self.pool.mmap_offset_of(self.phys_addr())
+    }
+
+    /// Index of its word in the status area of the file that allocated it.
+    pub(crate) fn status_slot(&self) -> u32 {
+        self.slot.as_ref().map_or(abi::NO_SLOT, Slot::index)
+    }
+
+    /// Remembers whether the device may access the buffer.
+    pub(crate) fn set_device_owned(&self, owned: bool) {
+        self.pool.set_device_owned(self.blocks, owned);
+    }
+
+    /// Whether the device may still write to the buffer, whose last reference goes now, as far as
+    /// its process has or has not said.
+    fn is_suspect(&self) -> bool {
+        if self.slot.as_ref().is_some_and(Slot::says_device) {
+            return true;
+        }
+        !self.client.says_owners()
+            && (self.orphaned.load(Relaxed) != 0 || task::cleans_up_after_a_crash())
     }
 
     /// How the CPU maps the buffer.
@@ -162,8 +234,8 @@ impl Drop for Buffer {
                 cache::barrier();
             }
         }
-        self.usage.change(-1, self.bytes());
-        self.pool.release(self.blocks);
+        self.client.change(-1, self.bytes());
+        self.pool.release(self.blocks, self.is_suspect());
     }
 }
 
@@ -178,7 +250,10 @@ impl PfnMapped for Buffer {
         self.pool.count_vma(self.blocks, true);
     }
 
-    fn vma_removed(&self) {
+    fn vma_removed(&self, by_stranger: bool) {
+        if by_stranger {
+            self.orphaned.store(1, Relaxed);
+        }
         self.pool.count_vma(self.blocks, false);
     }
 }

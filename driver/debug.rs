@@ -2,7 +2,7 @@
 
 //! What debugfs shows of a pool: `fpgamem/fpgamemN/stats` and `fpgamem/fpgamemN/block_map`.
 
-use crate::pool::Pool;
+use crate::{pool::Pool, state::Holder};
 use core::fmt::{Formatter, Result as FmtResult};
 use kernel::{
     debugfs::{Dir, File, Writer},
@@ -40,6 +40,12 @@ pub(crate) struct Counters {
     pub(crate) allocations: Counter,
     /// Buffers whose blocks returned.
     pub(crate) frees: Counter,
+    /// Buffers whose blocks were quarantined.
+    pub(crate) quarantined: Counter,
+    /// Those of them whose time was over.
+    pub(crate) quarantine_expired: Counter,
+    /// Those of them that were freed because the device was quiet.
+    pub(crate) quarantine_quieted: Counter,
     /// Allocations for which there was no room.
     pub(crate) failures: Counter,
     /// Ranges that user space had cleaned.
@@ -58,16 +64,25 @@ struct Stats(Arc<Pool>);
 impl Writer for Stats {
     fn write(&self, f: &mut Formatter<'_>) -> FmtResult {
         let pool = &self.0;
-        let (free, buffers) = pool.with_state(|state| (state.nr_free(), state.nr_buffers()));
+        let (free, used, quarantined, buffers) = pool.with_state(|state| {
+            let free = state.map().nr_free();
+            let buffers = state.nr_buffers();
+            (free, state.nr_used(), state.nr_quarantined(), buffers)
+        });
         let counters = &pool.counters;
         writeln!(f, "block_bytes {}", pool.block_bytes())?;
         writeln!(f, "blocks {}", pool.nr_blocks())?;
         writeln!(f, "blocks_free {free}")?;
-        writeln!(f, "blocks_used {}", pool.nr_blocks().saturating_sub(free))?;
+        writeln!(f, "blocks_used {used}")?;
+        writeln!(f, "blocks_quarantined {quarantined}")?;
         writeln!(f, "buffers {buffers}")?;
         writeln!(f, "allocations {}", counters.allocations.get())?;
         writeln!(f, "frees {}", counters.frees.get())?;
         writeln!(f, "failures {}", counters.failures.get())?;
+        writeln!(f, "quarantined {}", counters.quarantined.get())?;
+        let (expired, quieted) = (&counters.quarantine_expired, &counters.quarantine_quieted);
+        writeln!(f, "quarantine_expired {}", expired.get())?;
+        writeln!(f, "quarantine_quieted {}", quieted.get())?;
         writeln!(f, "flush_calls {}", counters.flush_calls.get())?;
         writeln!(f, "flush_lines {}", counters.flush_lines.get())?;
         writeln!(f, "invalidate_calls {}", counters.invalidate_calls.get())?;
@@ -75,26 +90,33 @@ impl Writer for Stats {
     }
 }
 
-/// The file `block_map`: one line for each live buffer.
+/// The file `block_map`: one line for each live buffer and each run of quarantined blocks.
 struct BlockList(Arc<Pool>);
 
 impl Writer for BlockList {
     fn write(&self, f: &mut Formatter<'_>) -> FmtResult {
         let pool = &self.0;
-        writeln!(f, "# start end bytes flags mappings pid")?;
+        writeln!(f, "# start end bytes flags mappings pid state")?;
         pool.with_state(|state| {
-            for record in state.records() {
+            for entry in state.entries() {
+                let record = entry.record();
+                let holder = match entry.holder() {
+                    Holder::Cpu => "cpu",
+                    Holder::Device => "device",
+                    Holder::Quarantine => "quarantined",
+                };
                 let start = pool.phys_addr_of(record.blocks);
                 let bytes = pool.bytes_of(record.blocks);
                 writeln!(
                     f,
-                    "{:#x} {:#x} {} {:#x} {} {}",
+                    "{:#x} {:#x} {} {:#x} {} {} {}",
                     start,
                     start.saturating_add(bytes),
                     bytes,
                     record.flags,
                     record.vmas,
-                    record.owner.pid
+                    record.owner.pid,
+                    holder
                 )?;
             }
             Ok(())

@@ -27,6 +27,8 @@ use kernel::{
 const DEFAULT_BLOCK_BYTES: u32 = 16 << 10;
 /// Largest block size in bytes.
 const MAX_BLOCK_BYTES: u32 = 2 << 20;
+/// Milliseconds in quarantine where the device tree names none.
+const DEFAULT_QUARANTINE_MS: u32 = 1000;
 /// Who may open the node; a udev rule gives it to group `fpgamem`.
 const NODE_MODE: u16 = 0o660;
 
@@ -90,7 +92,15 @@ impl platform::Driver for MemoryPool {
             .fwnode()
             .is_some_and(|node| node.property_read_bool(c_str!("dma-coherent")));
 
-        let claim = claim(dev, extent, block_shift)?;
+        let quarantine_ms = dev
+            .fwnode()
+            .and_then(|node| {
+                node.property_read::<u32>(c_str!("fpgamem,quarantine-ms"))
+                    .optional()
+            })
+            .unwrap_or(DEFAULT_QUARANTINE_MS);
+
+        let claim = claim(dev, extent, block_shift, quarantine_ms)?;
         let pool = claim.pool().clone();
         let name = CString::try_from_fmt(fmt!("fpgamem{}", claim.index()))?;
         let bound = Arc::new(
@@ -146,8 +156,13 @@ impl PinnedDrop for MemoryPool {
 }
 
 /// Claims the region, saying why if it cannot be had.
-fn claim(dev: &Device<Bound>, extent: Extent, block_shift: u32) -> Result<Claim> {
-    Claim::new(extent, block_shift).map_err(|refusal| match refusal {
+fn claim(
+    dev: &Device<Bound>,
+    extent: Extent,
+    block_shift: u32,
+    quarantine_ms: u32,
+) -> Result<Claim> {
+    Claim::new(extent, block_shift, quarantine_ms).map_err(|refusal| match refusal {
         Refusal::Bound => {
             dev_err!(
                 dev,
@@ -161,7 +176,7 @@ fn claim(dev: &Device<Bound>, extent: Extent, block_shift: u32) -> Result<Claim>
         Refusal::Held => {
             dev_err!(
                 dev,
-                "blocks of [{:#x}, {:#x}) are still held with another block size or extent ({})\n",
+                "blocks of [{:#x}, {:#x}) are still held or quarantined with another block size or extent ({})\n",
                 extent.start,
                 extent.end(),
                 EBUSY.to_errno()

@@ -3,15 +3,16 @@
 //! An open `/dev/fpgamemN`: its handles, mmap, and the dispatch of ioctls.
 
 use crate::{
-    buffer::{Buffer, Usage},
+    buffer::{Buffer, Client},
     driver::BoundPool,
     kapi::{
         cache::{self, Operation},
         misc::{self, FileOperations},
-        uaccess, vma,
+        task, uaccess, vma,
     },
-    pool::{Home, Owner, Pool, Request},
+    pool::{Pool, Request},
     shared::abi,
+    state::{Home, Owner},
     sync, translate,
 };
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -26,8 +27,10 @@ use kernel::{
 };
 
 /// What every pool of this driver can do.
-const FEATURES: u64 =
-    abi::FEATURE_WRITE_COMBINE | abi::FEATURE_COHERENCY | abi::FEATURE_SYNC_VECTOR;
+const FEATURES: u64 = abi::FEATURE_WRITE_COMBINE
+    | abi::FEATURE_COHERENCY
+    | abi::FEATURE_SYNC_VECTOR
+    | abi::FEATURE_QUARANTINE;
 
 const ALLOC_FLAGS: u32 = abi::ALLOC_WRITE_COMBINE | abi::ALLOC_COHERENT | abi::ALLOC_NONCOHERENT;
 
@@ -58,7 +61,7 @@ pub(crate) struct OpenFile {
     bound: Arc<BoundPool>,
     /// Tells files apart; never used twice.
     number: u64,
-    usage: Arc<Usage>,
+    client: Arc<Client>,
     #[pin]
     handles: Mutex<Handles>,
 }
@@ -74,7 +77,7 @@ impl misc::OpenFile for OpenFile {
 
     fn open(bound: Arc<BoundPool>) -> Result<Pin<KBox<Self>>> {
         static NEXT_NUMBER: AtomicU64 = AtomicU64::new(1);
-        let usage = Arc::new(Usage::new(), GFP_KERNEL_ACCOUNT)?;
+        let client = Client::new()?;
         let handles = Handles {
             buffers: RBTree::new(),
             count: 0,
@@ -84,14 +87,15 @@ impl misc::OpenFile for OpenFile {
             pin_init!(Self {
                 bound,
                 number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
-                usage,
+                client,
                 handles <- new_mutex!(handles, "fpgamem::OpenFile"),
             }),
             GFP_KERNEL_ACCOUNT,
         )
     }
 
-    /// Offset 0 allocates a buffer; an offset from `ALLOC` maps that buffer.
+    /// Offset 0 allocates a buffer; an offset from `ALLOC` maps that buffer; another one the status
+    /// area.
     fn mmap(&self, vma: &VmaNew) -> Result {
         let pool = self.bound.pool()?;
         if !vma::is_shared(vma) {
@@ -101,6 +105,12 @@ impl misc::OpenFile for OpenFile {
         // CAST: usize is 64 bits on arm64.
         let len = (vma.end() - vma.start()) as u64;
         let offset = vma::file_offset(vma);
+        if offset == abi::MMAP_STATUS_OFFSET {
+            if !vma::may_write(vma) {
+                return Err(EACCES);
+            }
+            return self.client.map_area(vma);
+        }
         let (buffer, phys_addr) = if offset == 0 {
             let buffer = self.alloc(pool, len, 0, self.default_flags(), 0)?;
             let phys_addr = buffer.phys_addr();
@@ -138,13 +148,19 @@ impl misc::OpenFile for OpenFile {
             abi::IOC_FLUSH => self.sync_one(pool, Operation::Clean, arg),
             abi::IOC_INVALIDATE => self.sync_one(pool, Operation::CleanInvalidate, arg),
             abi::IOC_SYNC => self.sync_many(pool, arg),
+            abi::IOC_SET_OWNER => self.set_owner(pool, arg),
+            abi::IOC_QUIET if task::may_access_hardware() => {
+                pool.quiet();
+                Ok(())
+            }
+            abi::IOC_QUIET => Err(EPERM),
             _ => Err(ENOTTY),
         }
     }
 
     fn show_fdinfo(&self, seq: &SeqFile) {
-        seq_print!(seq, "fpgamem-buffers:\t{}\n", self.usage.buffers());
-        seq_print!(seq, "fpgamem-bytes:\t{}\n", self.usage.bytes());
+        seq_print!(seq, "fpgamem-buffers:\t{}\n", self.client.buffers());
+        seq_print!(seq, "fpgamem-bytes:\t{}\n", self.client.bytes());
         seq_print!(seq, "fpgamem-handles:\t{}\n", self.handles.lock().count);
     }
 }
@@ -179,7 +195,7 @@ impl OpenFile {
             flags,
             owner,
         };
-        pool.alloc(request, self.usage.clone())
+        pool.alloc(request, self.client.clone())
     }
 
     /// The buffer of a handle.
@@ -227,7 +243,7 @@ impl OpenFile {
     fn alloc_handle(&self, pool: &Arc<Pool>, arg: usize) -> Result {
         let mut alloc: abi::Alloc = uaccess::read(arg)?;
         let flags = self.buffer_flags(alloc.flags)?;
-        if alloc.reserved != [0; 2] {
+        if alloc.reserved != [0; 3] {
             return Err(EINVAL);
         }
         let node = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
@@ -238,6 +254,7 @@ impl OpenFile {
         alloc.phys_addr = buffer.phys_addr();
         alloc.device_addr = buffer.device_addr();
         alloc.mmap_offset = buffer.mmap_offset();
+        alloc.status_slot = buffer.status_slot();
         uaccess::write(arg, &alloc)?;
         self.enter(node.into_node(handle, buffer));
         Ok(())
@@ -288,7 +305,7 @@ impl OpenFile {
     /// QUERY: describes the buffer of a handle.
     fn query(&self, arg: usize) -> Result {
         let mut query: abi::Buffer = uaccess::read(arg)?;
-        if query.reserved != [0; 2] {
+        if query.reserved != [0; 3] {
             return Err(EINVAL);
         }
         let buffer = self.buffer(query.handle)?;
@@ -297,7 +314,29 @@ impl OpenFile {
         query.phys_addr = buffer.phys_addr();
         query.device_addr = buffer.device_addr();
         query.mmap_offset = buffer.mmap_offset();
+        query.status_slot = buffer.status_slot();
         uaccess::write(arg, &query)
+    }
+
+    /// SET_OWNER: says whether the device may access a buffer.
+    fn set_owner(&self, pool: &Pool, arg: usize) -> Result {
+        let request: abi::SetOwner = uaccess::read(arg)?;
+        let device = match request.owner {
+            abi::OWNER_CPU => false,
+            abi::OWNER_DEVICE => true,
+            _ => return Err(EINVAL),
+        };
+        if request.reserved != 0 || request.handle != 0 && request.addr != 0 {
+            return Err(EINVAL);
+        }
+        let buffer = if request.handle == 0 {
+            let address = usize::try_from(request.addr).map_err(|_| EFAULT)?;
+            translate::buffer_behind(pool, address, 1)?.0
+        } else {
+            self.buffer(request.handle)?
+        };
+        buffer.set_device_owned(device);
+        Ok(())
     }
 
     /// FLUSH and INVALIDATE: maintain one range.

@@ -3,7 +3,7 @@
 //! Memory for FPGA accelerators: physically contiguous buffers out of a reserved region.
 //!
 //! - `driver` binds device-tree nodes; `registry` remembers the pool of each region beyond unbind.
-//! - `pool` hands out blocks, `buffer` is what one allocation is while anything refers to it.
+//! - `pool` hands out blocks, `state` knows who has them and which are quarantined; `buffer` is what one allocation is while anything refers to it.
 //! - `file` is an open node: handles, mmap and the dispatch of ioctls. `translate` and `sync` are
 //!   the ioctls on user addresses.
 //! - `debug` is what debugfs shows.
@@ -15,10 +15,11 @@
 //! 1. the registry lock (probe and unbind only),
 //! 2. the mmap lock of a process,
 //! 3. the handle table of an open file,
-//! 4. the state of a pool.
+//! 4. the state of a pool,
+//! 5. the status area of a file, and the slots of that area.
 //!
-//! No user memory is accessed under 2 to 4, and no block is cleared or synced under 3 and 4.
-//! Buffers are dropped under none of 3 and 4, because the last reference takes 4.
+//! No user memory is accessed under 2 to 5, and no block is cleared or synced under 3 to 5.
+//! Buffers are dropped under none of 3 to 5, because the last reference takes 4 and 5.
 
 /// Plain Rust shared with user space.
 pub mod shared {
@@ -32,6 +33,8 @@ mod kapi {
     pub(crate) mod global;
     pub(crate) mod misc;
     pub(crate) mod region;
+    pub(crate) mod shared_pages;
+    pub(crate) mod task;
     pub(crate) mod uaccess;
     pub(crate) mod vma;
 }
@@ -42,6 +45,8 @@ mod driver;
 mod file;
 mod pool;
 mod registry;
+mod state;
+mod status;
 mod sync;
 mod translate;
 

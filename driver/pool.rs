@@ -1,29 +1,54 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A pool: one region, the map of its blocks, and a record of each live buffer.
+//! A pool: one region, and who has which blocks of it.
 
 use crate::{
-    buffer::{Buffer, Usage},
+    buffer::{Buffer, Client},
     debug::Counters,
-    kapi::region::{Extent, Region},
+    kapi::{
+        region::{Extent, Region},
+        task,
+    },
     shared::{
         abi,
         block_map::{Alignment, BlockMap, BlockRange},
     },
+    state::{Home, NoRoom, Owner, Record, Released, State},
+    status::Slot,
 };
 use kernel::{
     new_mutex,
     prelude::*,
-    rbtree::{RBTree, RBTreeNodeReservation},
-    sync::{Arc, Mutex, UniqueArc},
+    rbtree::RBTreeNodeReservation,
+    sync::{
+        atomic::{Atomic, Relaxed},
+        lock::{mutex::MutexBackend, Guard},
+        Arc, Mutex, UniqueArc,
+    },
+    time::{Instant, Monotonic},
 };
 
 /// Offsets for mmap are congruent to physical addresses modulo this, so that a large buffer can be
 /// placed where huge pages fit.
 const OFFSET_GRANULE: u64 = 2 << 20;
+/// Most milliseconds that an allocation waits for quarantined blocks.
+const MAX_WAIT_MS: u32 = 2000;
+/// Milliseconds after which a waiting allocation looks whether a buffer has been freed meanwhile.
+const LOOK_AGAIN_MS: u32 = 50;
 
-/// Storage of the block map.
+/// Storage of a block map.
 pub(crate) struct Words(KVVec<u64>);
+
+impl Words {
+    /// `count` words.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` if there is no memory for them.
+    pub(crate) fn new(count: usize) -> Result<Self> {
+        Ok(Self(KVVec::from_elem(0, count, GFP_KERNEL)?))
+    }
+}
 
 impl AsRef<[u64]> for Words {
     fn as_ref(&self) -> &[u64] {
@@ -34,79 +59,6 @@ impl AsRef<[u64]> for Words {
 impl AsMut<[u64]> for Words {
     fn as_mut(&mut self) -> &mut [u64] {
         &mut self.0
-    }
-}
-
-/// Where a VMA over a buffer was made: a hint, to be confirmed by a look-up.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Home {
-    /// Names the address space; only compared.
-    pub(crate) mm: usize,
-    /// First address.
-    pub(crate) user_addr: usize,
-}
-
-/// Who allocated a buffer.
-#[derive(Clone, Copy)]
-pub(crate) struct Owner {
-    /// Number of the open file.
-    pub(crate) file: u64,
-    /// The handle there, 0 if the buffer was allocated by mmap.
-    pub(crate) handle: u32,
-    /// The process.
-    pub(crate) pid: i32,
-}
-
-/// What the pool knows of a live buffer.
-#[derive(Clone, Copy)]
-pub(crate) struct Record {
-    /// Its blocks.
-    pub(crate) blocks: BlockRange,
-    /// `BUFFER_*` bits.
-    pub(crate) flags: u32,
-    /// Who allocated it.
-    pub(crate) owner: Owner,
-    /// VMAs over it.
-    pub(crate) vmas: u32,
-    /// Where the mmap hook last mapped it.
-    pub(crate) home: Option<Home>,
-}
-
-/// What is protected by the pool's lock.
-pub(crate) struct State {
-    map: BlockMap<Words>,
-    /// By first block.
-    records: RBTree<u32, Record>,
-    nr_buffers: u32,
-    /// The registry has let go of the pool; another one may own the region.
-    retired: bool,
-}
-
-impl State {
-    /// Blocks that are not allocated.
-    pub(crate) fn nr_free(&self) -> u32 {
-        self.map.nr_free()
-    }
-
-    /// Live buffers.
-    pub(crate) fn nr_buffers(&self) -> u32 {
-        self.nr_buffers
-    }
-
-    /// The live buffers, lowest address first.
-    pub(crate) fn records(&self) -> impl Iterator<Item = &Record> {
-        self.records.values()
-    }
-
-    /// The buffer that `block` belongs to.
-    fn record_at(&mut self, block: u32) -> Option<Record> {
-        // The cursor goes to the first record at or after the block; the one before may contain it.
-        let found = match self.records.cursor_lower_bound(&block) {
-            Some(cursor) if *cursor.current().0 == block => Some(*cursor.current().1),
-            Some(cursor) => cursor.peek_prev().map(|(_, record)| *record),
-            None => self.records.cursor_back().map(|cursor| *cursor.current().1),
-        };
-        found.filter(|record| record.blocks.start() <= block && block < record.blocks.end())
     }
 }
 
@@ -128,6 +80,8 @@ pub(crate) struct Request {
 pub(crate) struct Pool {
     region: Region,
     block_shift: u32,
+    /// How long blocks are quarantined; 0 for never.
+    quarantine_ms: Atomic<u32>,
     #[pin]
     state: Mutex<State>,
     /// What debugfs shows.
@@ -140,22 +94,17 @@ impl Pool {
     /// # Errors
     ///
     /// `ENOMEM` if the kernel's memory or address space is exhausted.
-    pub(crate) fn new(extent: Extent, block_shift: u32) -> Result<Arc<Self>> {
+    pub(crate) fn new(extent: Extent, block_shift: u32, quarantine_ms: u32) -> Result<Arc<Self>> {
         let nr_blocks = u32::try_from(extent.bytes >> block_shift).map_err(|_| EINVAL)?;
-        let words = KVVec::from_elem(0, BlockMap::<Words>::words_for(nr_blocks), GFP_KERNEL)?;
-        let map = BlockMap::new(Words(words), nr_blocks).map_err(|_| EINVAL)?;
+        let words = Words::new(BlockMap::<Words>::words_for(nr_blocks))?;
+        let map = BlockMap::new(words, nr_blocks).map_err(|_| EINVAL)?;
         let region = Region::map(extent)?;
-        let state = State {
-            map,
-            records: RBTree::new(),
-            nr_buffers: 0,
-            retired: false,
-        };
         Arc::pin_init(
             pin_init!(Self {
                 region,
                 block_shift,
-                state <- new_mutex!(state, "fpgamem::Pool"),
+                quarantine_ms: Atomic::new(quarantine_ms),
+                state <- new_mutex!(State::new(map), "fpgamem::Pool"),
                 counters: Counters::default(),
             }),
             GFP_KERNEL,
@@ -178,10 +127,41 @@ impl Pool {
         (self.region.extent().bytes >> self.block_shift) as u32
     }
 
-    /// Ends the pool if no block is allocated; from then on none can be. Tells whether it did.
-    pub(crate) fn retire(&self) -> bool {
+    /// Milliseconds that blocks are quarantined; 0 for never.
+    pub(crate) fn quarantine_ms(&self) -> u32 {
+        self.quarantine_ms.load(Relaxed)
+    }
+
+    /// Changes how long blocks are quarantined, those that are so already included.
+    pub(crate) fn set_quarantine_ms(&self, milliseconds: u32) {
+        self.quarantine_ms.store(milliseconds, Relaxed);
+    }
+
+    /// Locks the state, in which no quarantine is over that has not ended.
+    fn lock(&self) -> Guard<'_, State, MutexBackend> {
         let mut state = self.state.lock();
-        state.retired |= state.nr_buffers == 0;
+        let ended = state.end_quarantines(self.quarantine_ms());
+        if ended != 0 {
+            self.counters.quarantine_expired.add(ended);
+            self.counters.frees.add(ended);
+        }
+        state
+    }
+
+    /// The device is quiet: ends every quarantine.
+    pub(crate) fn quiet(&self) {
+        let mut state = self.lock();
+        let ended = state.end_quarantines(0);
+        drop(state);
+        self.counters.quarantine_quieted.add(ended);
+        self.counters.frees.add(ended);
+    }
+
+    /// Ends the pool if every block is free; from then on none can be allocated. Tells whether it
+    /// did.
+    pub(crate) fn retire(&self) -> bool {
+        let mut state = self.lock();
+        state.retired |= state.is_empty();
         state.retired
     }
 
@@ -229,15 +209,18 @@ impl Pool {
 
     /// Allocates a buffer. It is zero-filled before anybody else can refer to it.
     ///
+    /// Waits if only quarantined blocks are in the way.
+    ///
     /// # Errors
     ///
     /// - `EINVAL` if the length is 0 or exceeds the region, or the alignment is no power of two or
     ///   exceeds 1 GiB.
     /// - `ENOMEM` if no run of free blocks is long enough, or the kernel's memory is exhausted.
+    /// - `EINTR` if a fatal signal ends the wait.
     pub(crate) fn alloc(
         self: &Arc<Self>,
         request: Request,
-        usage: Arc<Usage>,
+        client: Arc<Client>,
     ) -> Result<Arc<Buffer>> {
         if request.len == 0 || request.len > self.region.extent().bytes {
             return Err(EINVAL);
@@ -247,32 +230,59 @@ impl Pool {
 
         // All memory is at hand before the lock is taken.
         let place = UniqueArc::<Buffer>::new_uninit(GFP_KERNEL_ACCOUNT)?;
-        let node = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
+        let slot = client.new_slot();
+        let blocks = self.alloc_blocks(count, alignment, request, slot.as_ref())?;
 
-        let mut state = self.state.lock();
-        if state.retired {
-            return Err(ENODEV);
-        }
-        let Ok(blocks) = state.map.alloc(count, alignment) else {
-            drop(state);
-            self.counters.failures.add(1);
-            return Err(ENOMEM);
-        };
-        let record = Record {
+        self.counters.allocations.add(1);
+        let flags = request.flags;
+        let buffer = place.write(Buffer::new(self.clone(), blocks, flags, client, slot));
+        buffer.clear()?;
+        Ok(buffer.into())
+    }
+
+    /// Marks a run of blocks allocated, and waits for quarantined ones if it must.
+    fn alloc_blocks(
+        &self,
+        count: u32,
+        alignment: Alignment,
+        request: Request,
+        slot: Option<&Slot>,
+    ) -> Result<BlockRange> {
+        let record = |blocks| Record {
             blocks,
             flags: request.flags,
             owner: request.owner,
             vmas: 0,
             home: None,
+            device_owned: false,
         };
-        state.records.insert(node.into_node(blocks.start(), record));
-        state.nr_buffers = state.nr_buffers.saturating_add(1);
-        drop(state);
+        let start = Instant::<Monotonic>::now();
+        let limit = i64::from(self.quarantine_ms().min(MAX_WAIT_MS));
+        let mut word = slot.map(|slot| (slot.area().clone(), slot.index()));
+        let mut node = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
+        loop {
+            let mut state = self.lock();
+            if state.retired {
+                return Err(ENODEV);
+            }
+            match state.alloc(count, alignment, node, word, record) {
+                Ok(blocks) => return Ok(blocks),
+                Err(NoRoom { node: n, word: w }) => (node, word) = (n, w),
+            }
+            let could_fit = state.map().nr_free().saturating_add(state.nr_quarantined()) >= count;
+            let expiry = state
+                .next_expiry_ms(self.quarantine_ms())
+                .filter(|_| could_fit);
+            drop(state);
 
-        self.counters.allocations.add(1);
-        let buffer = place.write(Buffer::new(self.clone(), blocks, request.flags, usage));
-        buffer.clear()?;
-        Ok(buffer.into())
+            let left = limit.saturating_sub(start.elapsed().as_nanos() / 1_000_000);
+            let Some(expiry) = expiry.filter(|_| left > 0) else {
+                self.counters.failures.add(1);
+                return Err(ENOMEM);
+            };
+            let left = u32::try_from(left)?;
+            task::sleep_killable(expiry.min(left).min(LOOK_AGAIN_MS))?;
+        }
     }
 
     /// The alignment in blocks for one in bytes.
@@ -292,54 +302,67 @@ impl Pool {
         self.region.extent().start >> self.block_shift
     }
 
-    /// Takes blocks back; their buffer is being dropped.
-    pub(crate) fn release(&self, blocks: BlockRange) {
+    /// Takes blocks back; their buffer is being dropped. `suspect` if the device may still write to
+    /// them for another reason than that an ioctl said so.
+    pub(crate) fn release(&self, blocks: BlockRange, suspect: bool) {
+        let may_quarantine = self.quarantine_ms() != 0;
         let mut state = self.state.lock();
-        let node = state.records.remove_node(&blocks.start());
-        state.nr_buffers = state.nr_buffers.saturating_sub(1);
-        let freed = state.map.free(blocks);
+        let (released, rest) = state.release(blocks, may_quarantine, suspect);
         drop(state);
-        drop(node);
-        self.counters.frees.add(1);
-        if freed.is_err() {
-            pr_err!(
+        drop(rest);
+        match released {
+            Released::Free => self.counters.frees.add(1),
+            Released::Quarantined => self.counters.quarantined.add(1),
+            Released::Corrupt => pr_err!(
                 "blocks [{}, {}) were not allocated when their buffer went\n",
                 blocks.start(),
                 blocks.end()
-            );
+            ),
+        }
+    }
+
+    /// Changes the record of a live buffer.
+    fn update(&self, blocks: BlockRange, change: impl FnOnce(&mut Record)) {
+        if let Some(record) = self.state.lock().record_mut(blocks.start()) {
+            change(record);
         }
     }
 
     /// Counts a VMA over a buffer that came or went.
     pub(crate) fn count_vma(&self, blocks: BlockRange, added: bool) {
-        if let Some(record) = self.state.lock().records.get_mut(&blocks.start()) {
+        self.update(blocks, |record| {
             record.vmas = if added {
                 record.vmas.saturating_add(1)
             } else {
                 record.vmas.saturating_sub(1)
             };
-        }
+        });
     }
 
     /// Remembers where a buffer was mapped.
     pub(crate) fn set_home(&self, blocks: BlockRange, home: Home) {
-        if let Some(record) = self.state.lock().records.get_mut(&blocks.start()) {
-            record.home = Some(home);
-        }
+        self.update(blocks, |record| record.home = Some(home));
+    }
+
+    /// Remembers whether the device may access a buffer.
+    pub(crate) fn set_device_owned(&self, blocks: BlockRange, owned: bool) {
+        self.update(blocks, |record| record.device_owned = owned);
     }
 
     /// Runs `look` with what the lock protects. `look` must not drop buffers.
     pub(crate) fn with_state<R>(&self, look: impl FnOnce(&State) -> R) -> R {
-        look(&self.state.lock())
+        look(&self.lock())
     }
 
     /// Fills in what the INFO ioctl says of the pool.
     pub(crate) fn describe(&self, info: &mut abi::Info) {
-        let state = self.state.lock();
-        let largest = state.map.largest_free_by_alignment(self.phase());
-        info.free_bytes = u64::from(state.map.nr_free()) << self.block_shift;
-        info.nr_buffers = state.nr_buffers;
+        let state = self.lock();
+        let largest = state.map().largest_free_by_alignment(self.phase());
+        info.free_bytes = u64::from(state.map().nr_free()) << self.block_shift;
+        info.quarantined_bytes = u64::from(state.nr_quarantined()) << self.block_shift;
+        info.nr_buffers = state.nr_buffers();
         drop(state);
+        info.quarantine_ms = self.quarantine_ms();
 
         let extent = self.region.extent();
         info.phys_addr = extent.start;

@@ -2,7 +2,7 @@
 
 //! The pools of all regions that were bound since the module was loaded.
 //!
-//! A pool outlives its device as long as blocks of it are allocated. When the region is bound again
+//! A pool outlives its device as long as blocks of it are allocated or quarantined. When the region is bound again
 //! the pool that survived is taken up, so that those blocks are not handed out twice.
 
 use crate::{
@@ -61,7 +61,11 @@ pub(crate) struct Claim {
 
 impl Claim {
     /// Claims the region for a device, with the pool that survived from before or a new one.
-    pub(crate) fn new(extent: Extent, block_shift: u32) -> Result<Self, Refusal> {
+    pub(crate) fn new(
+        extent: Extent,
+        block_shift: u32,
+        quarantine_ms: u32,
+    ) -> Result<Self, Refusal> {
         let mut pools = POOLS.lock();
         let index = pools.free_index();
         for entry in pools.entries.iter_mut() {
@@ -82,22 +86,18 @@ impl Claim {
             // Nothing else overlaps what is in use: it was refused when that was bound.
             entry.index = Some(index);
             let pool = entry.pool.clone();
+            pool.set_quarantine_ms(quarantine_ms);
             return Ok(Self { pool, index });
         }
         // What is left of an overlapping pool holds no block.
         pools
             .entries
             .retain(|entry| !entry.pool.region().extent().overlaps(extent));
-        Self::with_new_pool(&mut pools, extent, block_shift, index).map_err(Refusal::Failed)
+        let pool = Pool::new(extent, block_shift, quarantine_ms).map_err(Refusal::Failed)?;
+        Self::with_new_pool(&mut pools, pool, index).map_err(Refusal::Failed)
     }
 
-    fn with_new_pool(
-        pools: &mut Pools,
-        extent: Extent,
-        block_shift: u32,
-        index: u32,
-    ) -> Result<Self> {
-        let pool = Pool::new(extent, block_shift)?;
+    fn with_new_pool(pools: &mut Pools, pool: Arc<Pool>, index: u32) -> Result<Self> {
         let entry = Entry {
             pool: pool.clone(),
             index: Some(index),
@@ -139,8 +139,8 @@ impl Drop for Claim {
     }
 }
 
-/// Empties the registry when the module goes. By then nothing is bound, and no block is allocated,
-/// because every file and mapping pins the module.
+/// Empties the registry when the module goes. By then nothing is bound, and no buffer lives, because
+/// every file and mapping pins the module. Quarantines end with it.
 pub(crate) struct Registry(());
 
 impl Registry {

@@ -11,8 +11,9 @@ use crate::{
         uaccess,
         vma::{self, Mapping},
     },
-    pool::{Home, Pool},
+    pool::Pool,
     shared::abi,
+    state::Home,
 };
 use core::ptr;
 use kernel::{
@@ -125,6 +126,7 @@ pub(crate) fn user_to_phys(pool: &Pool, arg: usize) -> Result {
             .device_addr()
             .wrapping_add(place.phys_addr.wrapping_sub(place.buffer.phys_addr()));
         request.flags = place.buffer.flags();
+        request.status_slot = place.buffer.status_slot();
     }
     uaccess::write(arg, &request)
 }

@@ -21,7 +21,7 @@ macro_rules! plain_bytes {
     )* };
 }
 
-plain_bytes!(Info, Alloc, Free, Buffer, UserToPhys, PhysToUser, Range, Sync);
+plain_bytes!(Info, Alloc, Free, Buffer, UserToPhys, PhysToUser, Range, Sync, SetOwner);
 
 /// Reads the structure at user address `address`, once.
 ///

@@ -11,6 +11,7 @@
 //!
 //! In the manner of `VmaMixedMap` of `rust/kernel/mm/virt.rs`, where this would go as `VmaPfnMap`.
 
+use super::task;
 use core::{marker::PhantomData, mem::MaybeUninit, ptr};
 use kernel::{
     bindings,
@@ -51,8 +52,8 @@ pub(crate) trait PfnMapped: Send + Sync + Sized + 'static {
     fn vma_added(&self);
 
     /// A VMA refers to the object no more. Called under the mmap lock, before the reference that
-    /// the VMA held is dropped.
-    fn vma_removed(&self);
+    /// the VMA held is dropped; `by_stranger` by a task whose address space it is not.
+    fn vma_removed(&self, by_stranger: bool);
 }
 
 /// `struct vm_operations_struct` for VMAs whose private data is a reference on a `T`.
@@ -100,7 +101,9 @@ impl<T: PfnMapped> VmOperations<T> {
         let object = unsafe { (*vma).vm_private_data }.cast::<T>();
         // SAFETY: `map` or `open` left a reference with this VMA.
         let object = unsafe { Arc::from_raw(object) };
-        object.vma_removed();
+        // SAFETY: As above.
+        let mm = unsafe { (*vma).vm_mm };
+        object.vma_removed(task::is_stranger_to(mm));
     }
 }
 
@@ -216,6 +219,11 @@ impl<'a, T: PfnMapped> Mapping<'a, T> {
 pub(crate) fn is_shared(vma: &VmaNew) -> bool {
     // A read-only file loses VM_SHARED, not VM_MAYSHARE.
     vma.flags() & flags::MAYSHARE != 0
+}
+
+/// Whether the file that is mapped may be written.
+pub(crate) fn may_write(vma: &VmaNew) -> bool {
+    vma.flags() & flags::MAYWRITE != 0
 }
 
 /// The mapping of a `T` at `address`.

@@ -14,6 +14,9 @@ pub const FEATURE_WRITE_COMBINE: u64 = 1 << 0;
 pub const FEATURE_COHERENCY: u64 = 1 << 1;
 /// Feature bit: [`IOC_SYNC`] exists.
 pub const FEATURE_SYNC_VECTOR: u64 = 1 << 2;
+/// Feature bit: blocks that the device may still write to are quarantined; [`IOC_SET_OWNER`],
+/// [`IOC_QUIET`] and the status area exist.
+pub const FEATURE_QUARANTINE: u64 = 1 << 3;
 
 /// Buffer flag: mapped write-combine instead of cached.
 pub const BUFFER_WRITE_COMBINE: u32 = 1 << 0;
@@ -30,6 +33,12 @@ pub const ALLOC_NONCOHERENT: u32 = 1 << 2;
 /// Offsets for mmap of handles lie at or above this one. It is below 2^44, the end of what 32-bit
 /// user space can pass.
 pub const MMAP_OFFSET_BASE: u64 = 1 << 40;
+/// Offset for mmap of the status area of an open file.
+pub const MMAP_STATUS_OFFSET: u64 = 1 << 42;
+/// Largest length in bytes of a status area.
+pub const MAX_STATUS_BYTES: u64 = 64 << 12;
+/// What `status_slot` is where a buffer has none.
+pub const NO_SLOT: u32 = 0xffff_ffff;
 /// Number of entries of [`Info::largest_free_bytes`].
 pub const NR_ALIGNMENTS: usize = 19;
 /// Binary logarithm of the alignment that entry 0 of [`Info::largest_free_bytes`] is about.
@@ -43,6 +52,11 @@ pub const MAX_RANGES: u32 = 1024;
 pub const SYNC_FLUSH: u32 = 1;
 /// [`Sync::op`]: clean and invalidate every line.
 pub const SYNC_INVALIDATE: u32 = 2;
+
+/// [`SetOwner::owner`]: the CPU alone accesses the buffer.
+pub const OWNER_CPU: u32 = 0;
+/// [`SetOwner::owner`]: the device may access the buffer.
+pub const OWNER_DEVICE: u32 = 1;
 
 /// What [`IOC_INFO`] writes.
 #[repr(C)]
@@ -70,8 +84,12 @@ pub struct Info {
     pub cache_line_bytes: u32,
     /// Longest allocation in bytes that would succeed now, per alignment of `4096 << index` bytes.
     pub largest_free_bytes: [u64; NR_ALIGNMENTS],
+    /// Bytes in quarantined blocks; they are neither free nor in a live buffer.
+    pub quarantined_bytes: u64,
+    /// How long blocks are quarantined, in milliseconds; 0 if never.
+    pub quarantine_ms: u32,
     /// Zero.
-    pub reserved: [u64; 4],
+    pub reserved: [u32; 5],
 }
 
 /// Argument of [`IOC_ALLOC`].
@@ -94,8 +112,10 @@ pub struct Alloc {
     pub device_addr: u64,
     /// Output: offset for mmap.
     pub mmap_offset: u64,
+    /// Output: the buffer's word in the status area of the file that allocated it, or [`NO_SLOT`].
+    pub status_slot: u32,
     /// Input: must be zero.
-    pub reserved: [u64; 2],
+    pub reserved: [u32; 3],
 }
 
 /// Argument of [`IOC_FREE`].
@@ -124,8 +144,10 @@ pub struct Buffer {
     pub device_addr: u64,
     /// Output: offset for mmap.
     pub mmap_offset: u64,
+    /// Output: the buffer's word in the status area of the file that allocated it, or [`NO_SLOT`].
+    pub status_slot: u32,
     /// Input: must be zero.
-    pub reserved: [u64; 2],
+    pub reserved: [u32; 3],
 }
 
 /// Argument of [`IOC_USER_TO_PHYS`].
@@ -142,8 +164,10 @@ pub struct UserToPhys {
     pub contiguous_bytes: u64,
     /// Output: `BUFFER_*` bits.
     pub flags: u32,
+    /// Output: the buffer's word in the status area of the file that allocated it, or [`NO_SLOT`].
+    pub status_slot: u32,
     /// Input: must be zero.
-    pub reserved: u32,
+    pub reserved: u64,
 }
 
 /// Argument of [`IOC_PHYS_TO_USER`].
@@ -188,9 +212,24 @@ pub struct Sync {
     pub reserved: u64,
 }
 
+/// Argument of [`IOC_SET_OWNER`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SetOwner {
+    /// Input: any user address in a mapping of the buffer; with a handle it must be zero.
+    pub addr: u64,
+    /// Input: 0, or a handle of the open file.
+    pub handle: u32,
+    /// Input: [`OWNER_CPU`] or [`OWNER_DEVICE`].
+    pub owner: u32,
+    /// Input: must be zero.
+    pub reserved: u64,
+}
+
 /// Type byte of every command.
 pub const IOC_TYPE: u32 = 0xba;
 
+const NONE: u32 = 0;
 const WRITE: u32 = 1;
 const READ: u32 = 2;
 
@@ -219,15 +258,21 @@ pub const IOC_FLUSH: u32 = command(WRITE, 6, core::mem::size_of::<Range>());
 pub const IOC_INVALIDATE: u32 = command(WRITE, 7, core::mem::size_of::<Range>());
 /// Maintains many ranges: [`Sync`].
 pub const IOC_SYNC: u32 = command(WRITE, 8, core::mem::size_of::<Sync>());
+/// Says who owns a buffer: [`SetOwner`].
+pub const IOC_SET_OWNER: u32 = command(WRITE, 9, core::mem::size_of::<SetOwner>());
+/// Says that the device is quiet: ends every quarantine. No argument.
+pub const IOC_QUIET: u32 = command(NONE, 10, 0);
 
 const _: () = {
     assert!(IOC_INFO == 0x80f8_ba00);
     assert!(IOC_ALLOC == 0xc048_ba01);
     assert!(IOC_FREE == 0x4008_ba02);
     assert!(IOC_QUERY == 0xc038_ba03);
-    assert!(IOC_USER_TO_PHYS == 0xc028_ba04);
+    assert!(IOC_USER_TO_PHYS == 0xc030_ba04);
     assert!(IOC_PHYS_TO_USER == 0xc020_ba05);
     assert!(IOC_FLUSH == 0x4018_ba06);
     assert!(IOC_INVALIDATE == 0x4018_ba07);
     assert!(IOC_SYNC == 0x4018_ba08);
+    assert!(IOC_SET_OWNER == 0x4018_ba09);
+    assert!(IOC_QUIET == 0x0000_ba0a);
 };

@@ -16,7 +16,25 @@
  *   ENOENT  unknown handle
  *   ENODEV  the device behind the node has been unbound
  *   EACCES  the file was opened without the access that the call needs
+ *   EPERM   the caller lacks the capability that the call needs
+ *   EINTR   a fatal signal ended the wait for quarantined blocks
  *   ENOTTY  unknown command
+ *
+ * Quarantine. When the last reference of a buffer goes while the device may still
+ * write to it, its blocks are not free at once: they are quarantined for
+ * fpgamem_info.quarantine_ms, or until FPGAMEM_IOC_QUIET. The device may, when
+ * FPGAMEM_IOC_SET_OWNER said so, or when the buffer's word in the status area is
+ * not 0. Of a file that never mapped its status area, all buffers are quarantined
+ * if the process that held them is killed by a signal. An allocation that does not
+ * fit waits for quarantined blocks, at most 2 seconds. This protects
+ * against crashes, not against malice.
+ *
+ * Status area. mmap() of up to 64 pages at FPGAMEM_MMAP_STATUS_OFFSET, MAP_SHARED,
+ * gives the open file 32-bit words. Each buffer that the file allocates from then
+ * on gets one, as long as there are any; status_slot is its index. It is 0 after
+ * the allocation. User space writes another number before it lets the device
+ * start, and 0 when the device is done. The first call fixes the size, later ones
+ * map the same area or less of it. EACCES through a file that is not writable.
  *
  * Sizes, lengths and offsets are in bytes. The layout is the same for 32-bit
  * and 64-bit user space.
@@ -34,6 +52,7 @@
 #define FPGAMEM_FEATURE_WRITE_COMBINE (1ULL << 0) /* FPGAMEM_ALLOC_WRITE_COMBINE */
 #define FPGAMEM_FEATURE_COHERENCY (1ULL << 1) /* FPGAMEM_ALLOC_{,NON}COHERENT */
 #define FPGAMEM_FEATURE_SYNC_VECTOR (1ULL << 2) /* FPGAMEM_IOC_SYNC */
+#define FPGAMEM_FEATURE_QUARANTINE (1ULL << 3) /* quarantine and status area */
 
 /* Bits of fpgamem_info.flags, fpgamem_buffer.flags and fpgamem_user_to_phys.flags. */
 #define FPGAMEM_BUFFER_WRITE_COMBINE (1U << 0) /* mapped write-combine, not cached */
@@ -47,6 +66,13 @@
 
 /* Offsets for mmap() of handles lie at or above this one. */
 #define FPGAMEM_MMAP_OFFSET_BASE (1ULL << 40)
+
+/* Offset for mmap() of the status area, and its largest length. */
+#define FPGAMEM_MMAP_STATUS_OFFSET (1ULL << 42)
+#define FPGAMEM_MAX_STATUS_BYTES (64ULL << 12)
+
+/* The status_slot of a buffer that has no word in the status area. */
+#define FPGAMEM_NO_SLOT 0xffffffffU
 
 /* Entries of fpgamem_info.largest_free_bytes, and binary logarithm of the
  * alignment that entry 0 is about. */
@@ -65,6 +91,10 @@
 #define FPGAMEM_SYNC_FLUSH 1
 #define FPGAMEM_SYNC_INVALIDATE 2
 
+/* fpgamem_set_owner.owner */
+#define FPGAMEM_OWNER_CPU 0
+#define FPGAMEM_OWNER_DEVICE 1
+
 /**
  * struct fpgamem_info - FPGAMEM_IOC_INFO: describe the pool (all output)
  * @abi: FPGAMEM_ABI of the driver
@@ -79,6 +109,9 @@
  * @cache_line_bytes: smallest data cache line; 0 where the driver does not know
  * @largest_free_bytes: per alignment of 4096 << index, the longest buffer that
  *	can be allocated now; alignments below the block size count as the block
+ * @quarantined_bytes: bytes in quarantined blocks, which are neither free nor in
+ *	a live buffer
+ * @quarantine_ms: how long blocks are quarantined, in milliseconds; 0 if never
  * @reserved: 0
  */
 struct fpgamem_info {
@@ -93,7 +126,9 @@ struct fpgamem_info {
 	__u32 nr_buffers;
 	__u32 cache_line_bytes;
 	__u64 largest_free_bytes[FPGAMEM_NR_ALIGNMENTS];
-	__u64 reserved[4];
+	__u64 quarantined_bytes;
+	__u32 quarantine_ms;
+	__u32 reserved[5];
 };
 
 /**
@@ -107,6 +142,8 @@ struct fpgamem_info {
  * @phys_addr: Output: first physical address
  * @device_addr: Output: first address as the FPGA uses it
  * @mmap_offset: Output: offset for mmap() of the buffer or of part of it
+ * @status_slot: Output: index of the buffer's word in the status area of the
+ *	file, or FPGAMEM_NO_SLOT
  * @reserved: Input: must be 0
  *
  * The buffer is zero-filled, in DDR too. It lives while its handle or a mapping
@@ -121,7 +158,8 @@ struct fpgamem_alloc {
 	__u64 phys_addr;
 	__u64 device_addr;
 	__u64 mmap_offset;
-	__u64 reserved[2];
+	__u32 status_slot;
+	__u32 reserved[3];
 };
 
 /**
@@ -144,6 +182,8 @@ struct fpgamem_free {
  * @phys_addr: Output: first physical address
  * @device_addr: Output: first address as the FPGA uses it
  * @mmap_offset: Output: offset for mmap()
+ * @status_slot: Output: index of the buffer's word in the status area of the
+ *	file, or FPGAMEM_NO_SLOT
  * @reserved: Input: must be 0
  */
 struct fpgamem_buffer {
@@ -153,7 +193,8 @@ struct fpgamem_buffer {
 	__u64 phys_addr;
 	__u64 device_addr;
 	__u64 mmap_offset;
-	__u64 reserved[2];
+	__u32 status_slot;
+	__u32 reserved[3];
 };
 
 /**
@@ -164,6 +205,8 @@ struct fpgamem_buffer {
  * @contiguous_bytes: Output: bytes from there on that are contiguous in both
  *	address spaces
  * @flags: Output: FPGAMEM_BUFFER_* bits of the buffer
+ * @status_slot: Output: index of the buffer's word in the status area of the
+ *	file that allocated it, or FPGAMEM_NO_SLOT
  * @reserved: Input: must be 0
  */
 struct fpgamem_user_to_phys {
@@ -172,7 +215,8 @@ struct fpgamem_user_to_phys {
 	__u64 device_addr;
 	__u64 contiguous_bytes;
 	__u32 flags;
-	__u32 reserved;
+	__u32 status_slot;
+	__u64 reserved;
 };
 
 /**
@@ -224,6 +268,26 @@ struct fpgamem_sync {
 	__u64 reserved;
 };
 
+/**
+ * struct fpgamem_set_owner - FPGAMEM_IOC_SET_OWNER: say who uses a buffer
+ * @addr: Input: with a @handle 0; else any user address in a mapping of the buffer
+ * @handle: Input: 0, or a handle of this open file
+ * @owner: Input: FPGAMEM_OWNER_CPU or FPGAMEM_OWNER_DEVICE
+ * @reserved: Input: must be 0
+ *
+ * For buffers without a word in the status area, and for those who share one. The
+ * call touches no cache line. A new buffer belongs to the CPU.
+ *
+ * FPGAMEM_IOC_QUIET has no argument: "the device is quiet". All quarantined blocks
+ * of the pool are free at once. It takes CAP_SYS_RAWIO; EPERM without.
+ */
+struct fpgamem_set_owner {
+	__u64 addr;
+	__u32 handle;
+	__u32 owner;
+	__u64 reserved;
+};
+
 #define FPGAMEM_IOC_TYPE 0xBA
 #define FPGAMEM_IOC_INFO _IOR(FPGAMEM_IOC_TYPE, 0, struct fpgamem_info)
 #define FPGAMEM_IOC_ALLOC _IOWR(FPGAMEM_IOC_TYPE, 1, struct fpgamem_alloc)
@@ -234,5 +298,7 @@ struct fpgamem_sync {
 #define FPGAMEM_IOC_FLUSH _IOW(FPGAMEM_IOC_TYPE, 6, struct fpgamem_range)
 #define FPGAMEM_IOC_INVALIDATE _IOW(FPGAMEM_IOC_TYPE, 7, struct fpgamem_range)
 #define FPGAMEM_IOC_SYNC _IOW(FPGAMEM_IOC_TYPE, 8, struct fpgamem_sync)
+#define FPGAMEM_IOC_SET_OWNER _IOW(FPGAMEM_IOC_TYPE, 9, struct fpgamem_set_owner)
+#define FPGAMEM_IOC_QUIET _IO(FPGAMEM_IOC_TYPE, 10)
 
 #endif /* _UAPI_FPGAMEM_H */

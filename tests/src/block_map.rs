@@ -17,6 +17,8 @@ pub struct Line {
     pub mappings: u64,
     /// Process that allocated it.
     pub pid: u64,
+    /// Who may access it: `cpu`, `device` or `quarantined`.
+    pub state: String,
 }
 
 /// All lines, for the pool under test.
@@ -45,7 +47,7 @@ fn parse(text: &str) -> Vec<Line> {
 
 fn parse_line(line: &str) -> Line {
     let fields: Vec<_> = line.split_whitespace().collect();
-    let [start, end, bytes, flags, mappings, pid] = fields[..] else {
+    let [start, end, bytes, flags, mappings, pid, state] = fields[..] else {
         panic!("{line} has {} fields", fields.len());
     };
     let hex = |field: &str| {
@@ -65,6 +67,7 @@ fn parse_line(line: &str) -> Line {
         flags: flags.to_owned(),
         mappings: decimal(mappings),
         pid: decimal(pid),
+        state: state.to_owned(),
     }
 }
 
@@ -74,19 +77,21 @@ mod tests {
 
     #[test]
     fn a_line_is_taken_apart() {
-        let text = "# start end bytes flags mappings pid\n0x40000000 0x40008000 20000 - 2 71\n";
+        let text =
+            "# start end bytes flags mappings pid state\n0x40000000 0x40008000 20000 - 2 71 cpu\n";
         let line = Line {
             phys: 0x4000_0000..0x4000_8000,
             bytes: 20000,
             flags: "-".to_owned(),
             mappings: 2,
             pid: 71,
+            state: "cpu".to_owned(),
         };
         assert_eq!(parse(text), [line]);
     }
 
     #[test]
     fn an_empty_pool_has_a_header_only() {
-        assert_eq!(parse("# start end bytes flags mappings pid\n"), []);
+        assert_eq!(parse("# start end bytes flags mappings pid state\n"), []);
     }
 }

@@ -12,6 +12,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// The node that the tests use.
 pub const PATH: &str = "/dev/fpgamem0";
+/// A node of the test board whose pool has no quarantine.
+pub const HASTY_PATH: &str = "/dev/fpgamem1";
 
 /// A structure that an ioctl takes.
 ///
@@ -34,7 +36,8 @@ macro_rules! argument {
     )*};
 }
 
-argument! { Info 248 Alloc 72 Free 8 Buffer 56 UserToPhys 40 PhysToUser 32 Range 24 Sync 24 }
+argument! { Info 248 Alloc 72 Free 8 Buffer 56 UserToPhys 48 PhysToUser 32 Range 24 Sync 24
+SetOwner 24 }
 
 /// An allocation of `len` bytes that asks for nothing else.
 pub fn request(len: u64) -> abi::Alloc {
@@ -55,7 +58,16 @@ impl Node {
     ///
     /// Where that fails.
     pub fn open() -> Self {
-        Self::open_with(OpenOptions::new().read(true).write(true))
+        Self::open_with(PATH, OpenOptions::new().read(true).write(true))
+    }
+
+    /// Opens [`HASTY_PATH`] for reading and writing.
+    ///
+    /// # Panics
+    ///
+    /// Where that fails.
+    pub fn open_hasty() -> Self {
+        Self::open_with(HASTY_PATH, OpenOptions::new().read(true).write(true))
     }
 
     /// Opens [`PATH`] for reading only.
@@ -64,13 +76,13 @@ impl Node {
     ///
     /// Where that fails.
     pub fn open_read_only() -> Self {
-        Self::open_with(OpenOptions::new().read(true))
+        Self::open_with(PATH, OpenOptions::new().read(true))
     }
 
-    fn open_with(options: &OpenOptions) -> Self {
+    fn open_with(path: &str, options: &OpenOptions) -> Self {
         let file = options
-            .open(PATH)
-            .unwrap_or_else(|error| panic!("cannot open {PATH}: {error}"));
+            .open(path)
+            .unwrap_or_else(|error| panic!("cannot open {path}: {error}"));
         Self(file.into())
     }
 
@@ -169,6 +181,45 @@ impl Node {
     /// `FPGAMEM_IOC_SYNC` with every field; the kernel only reads what `ranges` points to.
     pub fn sync_with(&self, argument: abi::Sync) -> Result<(), Errno> {
         self.call(abi::IOC_SYNC, argument).map(drop)
+    }
+
+    /// `FPGAMEM_IOC_SET_OWNER` of the buffer of a handle.
+    pub fn set_owner(&self, handle: u32, owner: u32) -> Result<(), Errno> {
+        self.set_owner_with(abi::SetOwner {
+            handle,
+            owner,
+            ..Default::default()
+        })
+    }
+
+    /// `FPGAMEM_IOC_SET_OWNER` of the buffer behind a user address.
+    pub fn set_owner_at(&self, addr: u64, owner: u32) -> Result<(), Errno> {
+        self.set_owner_with(abi::SetOwner {
+            addr,
+            owner,
+            ..Default::default()
+        })
+    }
+
+    /// `FPGAMEM_IOC_SET_OWNER` with every field.
+    pub fn set_owner_with(&self, argument: abi::SetOwner) -> Result<(), Errno> {
+        self.call(abi::IOC_SET_OWNER, argument).map(drop)
+    }
+
+    /// `FPGAMEM_IOC_QUIET`.
+    pub fn quiet(&self) -> Result<(), Errno> {
+        // SAFETY: the command has no argument.
+        unsafe { ioctl(self.0.as_fd(), abi::IOC_QUIET, std::ptr::null_mut()) }
+    }
+
+    /// Maps `len` bytes of the status area.
+    pub fn map_status(&self, len: u64) -> Result<Mapping, Errno> {
+        self.map_with(
+            len,
+            READ_WRITE,
+            MapFlags::MAP_SHARED,
+            abi::MMAP_STATUS_OFFSET,
+        )
     }
 
     /// Any command with an argument that lies `offset` bytes into `memory`.

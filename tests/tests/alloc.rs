@@ -101,7 +101,7 @@ fn an_unknown_flag_is_invalid() {
 fn a_non_zero_first_reserved_field_is_invalid() {
     assert_eq!(
         refusal(Alloc {
-            reserved: [1, 0],
+            reserved: [1, 0, 0],
             ..request(PAGE)
         }),
         Errno::EINVAL
@@ -109,10 +109,10 @@ fn a_non_zero_first_reserved_field_is_invalid() {
 }
 
 #[test]
-fn a_non_zero_second_reserved_field_is_invalid() {
+fn a_non_zero_last_reserved_field_is_invalid() {
     assert_eq!(
         refusal(Alloc {
-            reserved: [0, 1 << 63],
+            reserved: [0, 0, 1 << 31],
             ..request(PAGE)
         }),
         Errno::EINVAL
@@ -311,7 +311,7 @@ fn inputs_come_back_unchanged() {
         (buffer.len, buffer.align, buffer.flags),
         (12345, 1 << 20, flags)
     );
-    assert_eq!(buffer.reserved, [0; 2]);
+    assert_eq!(buffer.reserved, [0; 3]);
 }
 
 #[test]

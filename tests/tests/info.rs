@@ -27,7 +27,7 @@ fn identifies_the_abi_and_its_features() {
     assert_eq!(info.abi, 1);
     let features = abi::FEATURE_WRITE_COMBINE | abi::FEATURE_COHERENCY | abi::FEATURE_SYNC_VECTOR;
     assert_eq!(info.features & features, features);
-    assert_eq!(info.reserved, [0; 4]);
+    assert_eq!(info.reserved, [0; 5]);
 }
 
 #[test]

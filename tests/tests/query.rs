@@ -35,7 +35,7 @@ fn repeats_what_the_allocation_said() {
         assert_eq!(answer.phys_addr, buffer.phys_addr);
         assert_eq!(answer.device_addr, buffer.device_addr);
         assert_eq!(answer.mmap_offset, buffer.mmap_offset);
-        assert_eq!(answer.reserved, [0; 2]);
+        assert_eq!(answer.reserved, [0; 3]);
     }
 }
 
@@ -119,20 +119,20 @@ fn a_non_zero_first_reserved_field_is_invalid() {
     let handle = node.alloc(request(1)).unwrap().handle;
     let argument = Buffer {
         handle,
-        reserved: [1, 0],
+        reserved: [1, 0, 0],
         ..Default::default()
     };
     assert_eq!(node.query_with(argument).unwrap_err(), Errno::EINVAL);
 }
 
 #[test]
-fn a_non_zero_second_reserved_field_is_invalid() {
+fn a_non_zero_last_reserved_field_is_invalid() {
     let _balance = Balance::new();
     let node = Node::open();
     let handle = node.alloc(request(1)).unwrap().handle;
     let argument = Buffer {
         handle,
-        reserved: [0, 1],
+        reserved: [0, 0, 1],
         ..Default::default()
     };
     assert_eq!(node.query_with(argument).unwrap_err(), Errno::EINVAL);

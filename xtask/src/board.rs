@@ -74,7 +74,7 @@ pub(crate) fn apply(overlay: &Path, dtb: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The region of a device tree that reserves one.
+/// The largest region that a device tree reserves.
 pub(crate) fn region(dtb: &Path) -> Result<Region> {
     let list = capture(
         Command::new("fdtget")
@@ -82,14 +82,17 @@ pub(crate) fn region(dtb: &Path) -> Result<Region> {
             .arg(dtb)
             .arg("/reserved-memory"),
     )?;
-    let children: Vec<&str> = list.split_whitespace().collect();
-    let [child] = children[..] else {
-        bail!(
-            "{} reserves {} regions; one is expected",
-            dtb.display(),
-            children.len()
-        );
-    };
+    let regions = list.split_whitespace().map(|child| read_region(dtb, child));
+    let regions = regions.collect::<Result<Vec<_>>>()?;
+    let bytes = |region: &Region| region.addresses.end - region.addresses.start;
+    regions
+        .into_iter()
+        .max_by_key(bytes)
+        .with_context(|| format!("{} reserves no region", dtb.display()))
+}
+
+/// Reads a node of `/reserved-memory`.
+fn read_region(dtb: &Path, child: &str) -> Result<Region> {
     let node = format!("/reserved-memory/{child}");
     let reg = capture(
         Command::new("fdtget")
@@ -113,7 +116,7 @@ pub(crate) fn region(dtb: &Path) -> Result<Region> {
     })
 }
 
-/// Changes the size of the reserved region in a compiled device tree.
+/// Changes the size of the largest reserved region in a compiled device tree.
 pub(crate) fn set_region_bytes(dtb: &Path, bytes: u64) -> Result<()> {
     let Region { node, start, .. } = region(dtb)?;
     let size = [

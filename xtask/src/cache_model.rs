@@ -141,7 +141,7 @@ impl CacheModel {
         files: &Files,
         dtb: &Path,
     ) -> Result<Session<'_>> {
-        // A tree that reserves several regions is one of the tests' for what is refused.
+        // Of the tests' board, the pool that most programs use.
         let region = board::region(dtb).map_or(DEFAULT_REGION, |region| region.addresses);
         board::apply(&context.root.join("dts/accelerator.dtso"), dtb)?;
         let dir = dtb.parent().unwrap_or(Path::new("."));

@@ -77,6 +77,8 @@ pub fn structs() -> Vec<Struct> {
                 nr_buffers,
                 cache_line_bytes,
                 largest_free_bytes,
+                quarantined_bytes,
+                quarantine_ms,
                 reserved,
             ]
         ),
@@ -92,6 +94,7 @@ pub fn structs() -> Vec<Struct> {
                 phys_addr,
                 device_addr,
                 mmap_offset,
+                status_slot,
                 reserved
             ]
         ),
@@ -106,6 +109,7 @@ pub fn structs() -> Vec<Struct> {
                 phys_addr,
                 device_addr,
                 mmap_offset,
+                status_slot,
                 reserved
             ]
         ),
@@ -118,6 +122,7 @@ pub fn structs() -> Vec<Struct> {
                 device_addr,
                 contiguous_bytes,
                 flags,
+                status_slot,
                 reserved
             ]
         ),
@@ -128,6 +133,11 @@ pub fn structs() -> Vec<Struct> {
         ),
         layout!(Range, "fpgamem_range", [addr, len, handle, reserved]),
         layout!(Sync, "fpgamem_sync", [ranges, count, op, reserved]),
+        layout!(
+            SetOwner,
+            "fpgamem_set_owner",
+            [addr, handle, owner, reserved]
+        ),
     ]
 }
 
@@ -144,12 +154,18 @@ pub fn constants() -> Vec<Constant> {
         FEATURE_WRITE_COMBINE,
         FEATURE_COHERENCY,
         FEATURE_SYNC_VECTOR,
+        FEATURE_QUARANTINE,
         BUFFER_WRITE_COMBINE,
         BUFFER_COHERENT,
         ALLOC_WRITE_COMBINE,
         ALLOC_COHERENT,
         ALLOC_NONCOHERENT,
         MMAP_OFFSET_BASE,
+        MMAP_STATUS_OFFSET,
+        MAX_STATUS_BYTES,
+        NO_SLOT,
+        OWNER_CPU,
+        OWNER_DEVICE,
         NR_ALIGNMENTS,
         MIN_ALIGN_SHIFT,
         MAX_ALIGN,
@@ -166,5 +182,7 @@ pub fn constants() -> Vec<Constant> {
         IOC_FLUSH,
         IOC_INVALIDATE,
         IOC_SYNC,
+        IOC_SET_OWNER,
+        IOC_QUIET,
     ]
 }

@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a pool's lock protects: the map of its blocks and a record of each run that is not free.
+//!
+//! Blocks whose buffer is gone while the device may still write to them keep their record: they are
+//! quarantined. The records themselves are the queue of those, oldest first, so that letting go of
+//! a buffer needs no memory. Nothing runs by itself when a quarantine ends: whoever looks at the
+//! pool next ends what is over.
+
+use crate::{
+    pool::Words,
+    shared::block_map::{Alignment, BlockMap, BlockRange},
+    status::Area,
+};
+use kernel::{
+    prelude::*,
+    rbtree::{RBTree, RBTreeNodeReservation},
+    sync::Arc,
+    time::{Instant, Monotonic},
+};
+
+const NANOS_PER_MS: i64 = 1_000_000;
+
+/// Where a VMA over a buffer was made: a hint, to be confirmed by a look-up.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Home {
+    /// Names the address space; only compared.
+    pub(crate) mm: usize,
+    /// First address.
+    pub(crate) user_addr: usize,
+}
+
+/// Who allocated a buffer.
+#[derive(Clone, Copy)]
+pub(crate) struct Owner {
+    /// Number of the open file.
+    pub(crate) file: u64,
+    /// The handle there, 0 if the buffer was allocated by mmap.
+    pub(crate) handle: u32,
+    /// The process.
+    pub(crate) pid: i32,
+}
+
+/// What the pool knows of a live buffer.
+#[derive(Clone, Copy)]
+pub(crate) struct Record {
+    /// Its blocks.
+    pub(crate) blocks: BlockRange,
+    /// `BUFFER_*` bits.
+    pub(crate) flags: u32,
+    /// Who allocated it.
+    pub(crate) owner: Owner,
+    /// VMAs over it.
+    pub(crate) vmas: u32,
+    /// Where the mmap hook last mapped it.
+    pub(crate) home: Option<Home>,
+    /// An ioctl said that the device may access it.
+    pub(crate) device_owned: bool,
+}
+
+/// Where a run of blocks stands.
+enum Stage {
+    /// Its buffer lives, with this word in a status area.
+    Live(Option<(Arc<Area>, u32)>),
+    /// Its buffer is gone.
+    Quarantined {
+        since: Instant<Monotonic>,
+        /// First block of the run that was quarantined next.
+        next: Option<u32>,
+    },
+}
+
+/// A run of blocks that is not free. What must last until it is, is owned by this value.
+pub(crate) struct Entry {
+    record: Record,
+    stage: Stage,
+}
+
+/// Who may access a run of blocks, as debugfs shows it.
+#[derive(Clone, Copy)]
+pub(crate) enum Holder {
+    /// The CPU alone.
+    Cpu,
+    /// The device too, as the process says.
+    Device,
+    /// The device, perhaps; there is no buffer any more.
+    Quarantine,
+}
+
+impl Entry {
+    /// The run.
+    pub(crate) fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// Who may access it now.
+    pub(crate) fn holder(&self) -> Holder {
+        match &self.stage {
+            Stage::Quarantined { .. } => Holder::Quarantine,
+            Stage::Live(_) if self.record.device_owned => Holder::Device,
+            Stage::Live(Some((area, slot))) if area.says_device(*slot) => Holder::Device,
+            Stage::Live(_) => Holder::Cpu,
+        }
+    }
+
+    fn is_live(&self) -> bool {
+        matches!(self.stage, Stage::Live(_))
+    }
+}
+
+/// How [`State::release`] went.
+pub(crate) enum Released {
+    /// The blocks are free.
+    Free,
+    /// The blocks are quarantined.
+    Quarantined,
+    /// The map said that they were not allocated.
+    Corrupt,
+}
+
+/// What is protected by the pool's lock.
+pub(crate) struct State {
+    map: BlockMap<Words>,
+    /// By first block.
+    entries: RBTree<u32, Entry>,
+    nr_buffers: u32,
+    nr_quarantined: u32,
+    /// First blocks of the runs that were quarantined first and last.
+    oldest: Option<u32>,
+    newest: Option<u32>,
+    /// The registry has let go of the pool; another one may own the region.
+    pub(crate) retired: bool,
+}
+
+impl State {
+    /// All blocks are free.
+    pub(crate) fn new(map: BlockMap<Words>) -> Self {
+        Self {
+            map,
+            entries: RBTree::new(),
+            nr_buffers: 0,
+            nr_quarantined: 0,
+            oldest: None,
+            newest: None,
+            retired: false,
+        }
+    }
+
+    /// The map of the blocks.
+    pub(crate) fn map(&self) -> &BlockMap<Words> {
+        &self.map
+    }
+
+    /// Live buffers.
+    pub(crate) fn nr_buffers(&self) -> u32 {
+        self.nr_buffers
+    }
+
+    /// Blocks that are quarantined.
+    pub(crate) fn nr_quarantined(&self) -> u32 {
+        self.nr_quarantined
+    }
+
+    /// Blocks that belong to live buffers.
+    pub(crate) fn nr_used(&self) -> u32 {
+        let taken = self.map.nr_blocks().saturating_sub(self.map.nr_free());
+        taken.saturating_sub(self.nr_quarantined)
+    }
+
+    /// The runs that are not free, lowest address first.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.values()
+    }
+
+    /// Whether every block is free.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The live buffer that `block` belongs to.
+    pub(crate) fn record_at(&mut self, block: u32) -> Option<Record> {
+        // The cursor goes to the first record at or after the block; the one before may contain it.
+        let live = |entry: &Entry| entry.is_live().then_some(entry.record);
+        let found = match self.entries.cursor_lower_bound(&block) {
+            Some(cursor) if *cursor.current().0 == block => live(cursor.current().1),
+            Some(cursor) => cursor.peek_prev().and_then(|(_, entry)| live(entry)),
+            None => self
+                .entries
+                .cursor_back()
+                .and_then(|cursor| live(cursor.current().1)),
+        };
+        found.filter(|record| record.blocks.start() <= block && block < record.blocks.end())
+    }
+
+    /// The record of a live buffer by its first block.
+    pub(crate) fn record_mut(&mut self, start: u32) -> Option<&mut Record> {
+        let entry = self.entries.get_mut(&start)?;
+        entry.is_live().then_some(&mut entry.record)
+    }
+
+    /// Allocates `count` blocks and hands them to `enter`, whose record is kept in `node`. Gives
+    /// the node back if no run of free blocks is long enough.
+    pub(crate) fn alloc(
+        &mut self,
+        count: u32,
+        alignment: Alignment,
+        node: RBTreeNodeReservation<u32, Entry>,
+        word: Option<(Arc<Area>, u32)>,
+        record: impl FnOnce(BlockRange) -> Record,
+    ) -> Result<BlockRange, NoRoom> {
+        let Ok(blocks) = self.map.alloc(count, alignment) else {
+            return Err(NoRoom { node, word });
+        };
+        let entry = Entry {
+            record: record(blocks),
+            stage: Stage::Live(word),
+        };
+        self.entries.insert(node.into_node(blocks.start(), entry));
+        self.nr_buffers = self.nr_buffers.saturating_add(1);
+        Ok(blocks)
+    }
+
+    /// Takes back the blocks of a buffer that goes: frees them, or quarantines them if `suspect` or
+    /// if the device owns them and `may_quarantine`. The second result is to be dropped outside the
+    /// lock.
+    pub(crate) fn release(
+        &mut self,
+        blocks: BlockRange,
+        may_quarantine: bool,
+        suspect: bool,
+    ) -> (Released, impl Sized) {
+        self.nr_buffers = self.nr_buffers.saturating_sub(1);
+        let start = blocks.start();
+        if let Some(entry) = self.entries.get_mut(&start) {
+            if may_quarantine && (suspect || entry.record.device_owned) {
+                let stage = Stage::Quarantined {
+                    since: Instant::now(),
+                    next: None,
+                };
+                let old = core::mem::replace(&mut entry.stage, stage);
+                self.nr_quarantined = self.nr_quarantined.saturating_add(blocks.count());
+                self.append(start);
+                return (Released::Quarantined, (Some(old), None));
+            }
+        }
+        let node = self.entries.remove_node(&start);
+        let released = match self.map.free(blocks) {
+            Ok(()) => Released::Free,
+            Err(_) => Released::Corrupt,
+        };
+        (released, (None::<Stage>, node))
+    }
+
+    /// Makes the run from `start` on the newest one in quarantine.
+    fn append(&mut self, start: u32) {
+        let before = self.newest.replace(start);
+        match before.and_then(|before| self.entries.get_mut(&before)) {
+            Some(Entry {
+                stage: Stage::Quarantined { next, .. },
+                ..
+            }) => *next = Some(start),
+            _ => self.oldest = Some(start),
+        }
+    }
+
+    /// How many milliseconds, at least 1, until the oldest run is free, if one lasts `quarantine_ms`.
+    pub(crate) fn next_expiry_ms(&self, quarantine_ms: u32) -> Option<u32> {
+        let Stage::Quarantined { since, .. } = self.entries.get(&self.oldest?)?.stage else {
+            return None;
+        };
+        let left = nanos(quarantine_ms).saturating_sub(since.elapsed().as_nanos());
+        let left = left.saturating_add(NANOS_PER_MS - 1) / NANOS_PER_MS;
+        Some(u32::try_from(left.max(1)).unwrap_or(u32::MAX))
+    }
+
+    /// Frees the runs that were quarantined `quarantine_ms` ago or earlier, and counts them.
+    pub(crate) fn end_quarantines(&mut self, quarantine_ms: u32) -> u64 {
+        let mut ended = 0u64;
+        while self.end_oldest(quarantine_ms).is_some() {
+            ended = ended.saturating_add(1);
+        }
+        ended
+    }
+
+    /// Frees the run that was quarantined first if it is time.
+    fn end_oldest(&mut self, quarantine_ms: u32) -> Option<()> {
+        let start = self.oldest?;
+        let Stage::Quarantined { since, next } = self.entries.get(&start)?.stage else {
+            return None;
+        };
+        if since.elapsed().as_nanos() < nanos(quarantine_ms) {
+            return None;
+        }
+        self.oldest = next;
+        if next.is_none() {
+            self.newest = None;
+        }
+        let blocks = self.entries.remove(&start)?.record.blocks;
+        self.nr_quarantined = self.nr_quarantined.saturating_sub(blocks.count());
+        // They were allocated: their record has just been removed.
+        let _ = self.map.free(blocks);
+        Some(())
+    }
+}
+
+/// What [`State::alloc`] gives back.
+pub(crate) struct NoRoom {
+    /// For another try.
+    pub(crate) node: RBTreeNodeReservation<u32, Entry>,
+    /// As passed.
+    pub(crate) word: Option<(Arc<Area>, u32)>,
+}
+
+fn nanos(milliseconds: u32) -> i64 {
+    i64::from(milliseconds).saturating_mul(NANOS_PER_MS)
+}

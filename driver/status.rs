@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The status area of an open file: a word per buffer in which user space tells without a system
+//! call that the device may access it.
+//!
+//! Slots are numbered here and words are only ever compared with 0, so nothing that user space
+//! writes there can do more than quarantine its own blocks.
+
+use crate::{
+    kapi::shared_pages::SharedPages,
+    pool::Words,
+    shared::{
+        abi,
+        block_map::{Alignment, BlockMap, BlockRange},
+    },
+};
+use kernel::{
+    mm::virt::VmaNew,
+    new_mutex,
+    page::PAGE_SIZE,
+    prelude::*,
+    sync::{Arc, Mutex},
+};
+
+/// The pages of an area, and which of their words are in use.
+#[pin_data]
+pub(crate) struct Area {
+    pages: SharedPages,
+    #[pin]
+    slots: Mutex<BlockMap<Words>>,
+}
+
+impl Area {
+    /// An area of `bytes` bytes, all 0.
+    ///
+    /// # Errors
+    ///
+    /// - `EINVAL` if it has no page, or more than an area may have.
+    /// - `ENOMEM` if there is no memory for it.
+    pub(crate) fn new(bytes: u64) -> Result<Arc<Self>> {
+        if bytes == 0 || bytes > abi::MAX_STATUS_BYTES {
+            return Err(EINVAL);
+        }
+        let pages = SharedPages::new(usize::try_from(bytes)?.div_ceil(PAGE_SIZE))?;
+        let nr_slots = u32::try_from(pages.words())?;
+        let words = Words::new(BlockMap::<Words>::words_for(nr_slots))?;
+        let slots = BlockMap::new(words, nr_slots).map_err(|_| EINVAL)?;
+        Arc::pin_init(
+            pin_init!(Self {
+                pages,
+                slots <- new_mutex!(slots, "fpgamem::Area"),
+            }),
+            GFP_KERNEL_ACCOUNT,
+        )
+    }
+
+    /// Maps the area, or the first part of it.
+    ///
+    /// # Errors
+    ///
+    /// - `EINVAL` if the VMA is longer.
+    /// - `ENOMEM` if there is no memory for page tables.
+    pub(crate) fn map(&self, vma: &VmaNew) -> Result {
+        if vma.end() - vma.start() > self.pages.bytes() {
+            return Err(EINVAL);
+        }
+        self.pages.map(vma)
+    }
+
+    /// Whether a word says that the device may access its buffer.
+    pub(crate) fn says_device(&self, slot: u32) -> bool {
+        self.pages.load(slot).is_some_and(|word| word != 0)
+    }
+}
+
+/// A word of an area that belongs to one buffer, which holds the area by it.
+pub(crate) struct Slot {
+    area: Arc<Area>,
+    range: BlockRange,
+}
+
+impl Slot {
+    /// Takes a word and makes it 0; `None` if all are in use.
+    pub(crate) fn new(area: &Arc<Area>) -> Option<Self> {
+        let range = area.slots.lock().alloc(1, Alignment::ONE).ok()?;
+        area.pages.clear(range.start());
+        Some(Self {
+            area: area.clone(),
+            range,
+        })
+    }
+
+    /// Index of the word.
+    pub(crate) fn index(&self) -> u32 {
+        self.range.start()
+    }
+
+    /// The area.
+    pub(crate) fn area(&self) -> &Arc<Area> {
+        &self.area
+    }
+
+    /// Whether the word says now that the device may access the buffer.
+    pub(crate) fn says_device(&self) -> bool {
+        self.area.says_device(self.index())
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        // It is allocated, by this value.
+        let _ = self.area.slots.lock().free(self.range);
+    }
+}
