@@ -25,6 +25,7 @@ pub mod mapping;
 #[expect(unsafe_code, reason = "ioctl")]
 pub mod node;
 pub mod pattern;
+pub mod quarantine;
 pub mod zdma;
 
 pub use child::{in_child, Child, Exit, Link};
