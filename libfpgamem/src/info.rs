@@ -18,6 +18,8 @@ bitflags::bitflags! {
         const COHERENCY = abi::FEATURE_COHERENCY;
         /// Many ranges can be synchronised in one call.
         const SYNC_VECTOR = abi::FEATURE_SYNC_VECTOR;
+        /// Memory that the device may still write to is kept back when its user goes.
+        const QUARANTINE = abi::FEATURE_QUARANTINE;
 
         // What the kernel knows and this library does not.
         const _ = !0;
@@ -42,6 +44,11 @@ pub struct Info {
     pub block_bytes: u64,
     /// Bytes in free blocks.
     pub free_bytes: u64,
+    /// Bytes that are kept back because the device may still write to them: neither free nor in a
+    /// live buffer.
+    pub quarantined_bytes: u64,
+    /// How long they are kept back, in milliseconds; 0 if never.
+    pub quarantine_ms: u32,
     /// Live buffers of all processes.
     pub nr_buffers: u32,
     /// Smallest data cache line in bytes, where the driver knows it.
@@ -68,6 +75,8 @@ impl Info {
             region_bytes: raw.region_bytes,
             block_bytes: raw.block_bytes,
             free_bytes: raw.free_bytes,
+            quarantined_bytes: raw.quarantined_bytes,
+            quarantine_ms: raw.quarantine_ms,
             nr_buffers: raw.nr_buffers,
             cache_line_bytes: (raw.cache_line_bytes != 0).then_some(raw.cache_line_bytes),
             coherent: raw.flags & abi::BUFFER_COHERENT != 0,

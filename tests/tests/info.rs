@@ -212,7 +212,7 @@ fn a_result_that_leaves_writable_memory_is_a_fault() {
 fn a_command_number_after_the_last_is_unknown() {
     let _balance = Balance::new();
     assert_eq!(
-        outcome(command(1, abi::IOC_TYPE, 9, 24)),
+        outcome(command(1, abi::IOC_TYPE, 11, 24)),
         Err(Errno::ENOTTY)
     );
 }

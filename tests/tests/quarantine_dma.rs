@@ -22,9 +22,10 @@ const BYTES: u64 = 256 << 10;
 fn write_late(open: fn() -> Node) -> (u64, Mapping) {
     let mut child = Child::start(|link| {
         let node = open();
-        let target = node.map(BYTES).unwrap();
-        let answer = node.user_to_phys(target.addr()).unwrap();
-        node.set_owner_at(target.addr(), OWNER_DEVICE).unwrap();
+        let target = node.map(BYTES).expect("there is room");
+        let answer = node.user_to_phys(target.addr()).expect("it is ours");
+        node.set_owner_at(target.addr(), OWNER_DEVICE)
+            .expect("the range is good");
         link.send(answer.device_addr);
         link.receive();
     });
@@ -32,20 +33,27 @@ fn write_late(open: fn() -> Node) -> (u64, Mapping) {
     child.kill();
 
     let node = open();
-    let next = node.map(BYTES).unwrap();
+    let next = node.map(BYTES).expect("there is room");
     next.fill(1);
     let whole = |mapping: &Mapping| Range {
         addr: mapping.addr(),
         len: BYTES,
         ..Default::default()
     };
-    node.flush(whole(&next)).unwrap();
-    let source = node.map(BYTES).unwrap();
+    node.flush(whole(&next)).expect("the range is good");
+    let source = node.map(BYTES).expect("there is room");
     source.fill(2);
-    node.flush(whole(&source)).unwrap();
-    let from = node.user_to_phys(source.addr()).unwrap().device_addr;
-    Zdma::open().copy(from, target, u32::try_from(BYTES).unwrap());
-    node.invalidate(whole(&next)).unwrap();
+    node.flush(whole(&source)).expect("the range is good");
+    let from = node
+        .user_to_phys(source.addr())
+        .expect("it is ours")
+        .device_addr;
+    Zdma::open().copy(
+        from,
+        target,
+        u32::try_from(BYTES).expect("it fits the register"),
+    );
+    node.invalidate(whole(&next)).expect("the range is good");
     (target, next)
 }
 

@@ -81,10 +81,11 @@ fn run(arguments: &Arguments) -> Result<bool, Box<dyn Error>> {
             stop(done);
         }
     })?;
-    let free_after = device.info()?.free_bytes;
+    // What a process that was killed before left in quarantine becomes free meanwhile.
+    let not_in_use = |info: &Info| i128::from(info.free_bytes) + i128::from(info.quarantined_bytes);
+    let lost_bytes = not_in_use(&info) - not_in_use(&device.info()?);
 
     let block_bytes = usize::try_from(info.block_bytes)?;
-    let lost_bytes = i128::from(info.free_bytes) - i128::from(free_after);
     let report = Report {
         footprint: Footprint::of(&trace, block_bytes),
         nr_overruns: trace.nr_overruns,
