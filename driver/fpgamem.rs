@@ -30,6 +30,7 @@ pub mod shared {
 
 mod kapi {
     pub(crate) mod cache;
+    pub(crate) mod dmem;
     pub(crate) mod global;
     pub(crate) mod misc;
     pub(crate) mod region;

@@ -6,6 +6,7 @@ use crate::{
     buffer::{Buffer, Client},
     debug::Counters,
     kapi::{
+        dmem::{Accounting, Charge},
         region::{Extent, Region},
         task,
     },
@@ -13,13 +14,14 @@ use crate::{
         abi,
         block_map::{Alignment, BlockMap, BlockRange},
     },
-    state::{Home, NoRoom, Owner, Record, Released, State},
+    state::{Home, Owner, Record, Released, State},
     status::Slot,
 };
 use kernel::{
     new_mutex,
     prelude::*,
     rbtree::RBTreeNodeReservation,
+    str::CString,
     sync::{
         atomic::{Atomic, Relaxed},
         lock::{mutex::MutexBackend, Guard},
@@ -82,6 +84,9 @@ pub(crate) struct Pool {
     block_shift: u32,
     /// How long blocks are quarantined; 0 for never.
     quarantine_ms: Atomic<u32>,
+    /// Until the pool is retired.
+    #[pin]
+    accounting: Mutex<Option<Arc<Accounting>>>,
     #[pin]
     state: Mutex<State>,
     /// What debugfs shows.
@@ -99,11 +104,14 @@ impl Pool {
         let words = Words::new(BlockMap::<Words>::words_for(nr_blocks))?;
         let map = BlockMap::new(words, nr_blocks).map_err(|_| EINVAL)?;
         let region = Region::map(extent)?;
+        let name = CString::try_from_fmt(fmt!("fpgamem/{:x}", extent.start))?;
+        let accounting = Accounting::register(&name, extent.bytes)?;
         Arc::pin_init(
             pin_init!(Self {
                 region,
                 block_shift,
                 quarantine_ms: Atomic::new(quarantine_ms),
+                accounting <- new_mutex!(Some(accounting), "fpgamem::Pool::accounting"),
                 state <- new_mutex!(State::new(map), "fpgamem::Pool"),
                 counters: Counters::default(),
             }),
@@ -162,7 +170,14 @@ impl Pool {
     pub(crate) fn retire(&self) -> bool {
         let mut state = self.lock();
         state.retired |= state.is_empty();
-        state.retired
+        let retired = state.retired;
+        drop(state);
+        if retired {
+            // Another pool may account for the region from now on.
+            let accounting = self.accounting.lock().take();
+            drop(accounting);
+        }
+        retired
     }
 
     /// Bytes in `blocks`.
@@ -260,14 +275,27 @@ impl Pool {
         let limit = i64::from(self.quarantine_ms().min(MAX_WAIT_MS));
         let mut word = slot.map(|slot| (slot.area().clone(), slot.index()));
         let mut node = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
+        let bytes = u64::from(count) << self.block_shift;
+        let mut charge = None;
         loop {
+            // What is in quarantine is charged too.
+            drop(self.lock());
+            let over_limit = match self.charge(bytes, &mut charge) {
+                Err(error) if error == EAGAIN => true,
+                result => {
+                    result?;
+                    false
+                }
+            };
             let mut state = self.lock();
             if state.retired {
                 return Err(ENODEV);
             }
-            match state.alloc(count, alignment, node, word, record) {
-                Ok(blocks) => return Ok(blocks),
-                Err(NoRoom { node: n, word: w }) => (node, word) = (n, w),
+            if !over_limit {
+                match state.alloc(count, alignment, node, word, charge, record) {
+                    Ok(blocks) => return Ok(blocks),
+                    Err(back) => (node, word, charge) = (back.node, back.word, back.charge),
+                }
             }
             let could_fit = state.map().nr_free().saturating_add(state.nr_quarantined()) >= count;
             let expiry = state
@@ -283,6 +311,21 @@ impl Pool {
             let left = u32::try_from(left)?;
             task::sleep_killable(expiry.min(left).min(LOOK_AGAIN_MS))?;
         }
+    }
+
+    /// Charges the caller's cgroup, unless that is done already.
+    ///
+    /// # Errors
+    ///
+    /// - `EAGAIN` if that exceeds a limit.
+    /// - `ENODEV` if the pool is retired.
+    /// - `ENOMEM` if the kernel's memory is exhausted.
+    fn charge(&self, bytes: u64, charge: &mut Option<Charge>) -> Result {
+        if charge.is_none() {
+            let accounting = self.accounting.lock().clone().ok_or(ENODEV)?;
+            *charge = Some(accounting.charge(bytes)?);
+        }
+        Ok(())
     }
 
     /// The alignment in blocks for one in bytes.

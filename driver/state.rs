@@ -8,6 +8,7 @@
 //! pool next ends what is over.
 
 use crate::{
+    kapi::dmem::Charge,
     pool::Words,
     shared::block_map::{Alignment, BlockMap, BlockRange},
     status::Area,
@@ -74,6 +75,8 @@ enum Stage {
 pub(crate) struct Entry {
     record: Record,
     stage: Stage,
+    /// Goes when the blocks are free.
+    _charge: Option<Charge>,
 }
 
 /// Who may access a run of blocks, as debugfs shows it.
@@ -206,14 +209,16 @@ impl State {
         alignment: Alignment,
         node: RBTreeNodeReservation<u32, Entry>,
         word: Option<(Arc<Area>, u32)>,
+        charge: Option<Charge>,
         record: impl FnOnce(BlockRange) -> Record,
     ) -> Result<BlockRange, NoRoom> {
         let Ok(blocks) = self.map.alloc(count, alignment) else {
-            return Err(NoRoom { node, word });
+            return Err(NoRoom { node, word, charge });
         };
         let entry = Entry {
             record: record(blocks),
             stage: Stage::Live(word),
+            _charge: charge,
         };
         self.entries.insert(node.into_node(blocks.start(), entry));
         self.nr_buffers = self.nr_buffers.saturating_add(1);
@@ -309,6 +314,8 @@ pub(crate) struct NoRoom {
     pub(crate) node: RBTreeNodeReservation<u32, Entry>,
     /// As passed.
     pub(crate) word: Option<(Arc<Area>, u32)>,
+    /// As passed.
+    pub(crate) charge: Option<Charge>,
 }
 
 fn nanos(milliseconds: u32) -> i64 {

@@ -14,6 +14,7 @@
 #[expect(unsafe_code, reason = "loads and stores in mapped memory")]
 mod access;
 pub mod block_map;
+pub mod cgroup;
 #[expect(unsafe_code, reason = "fork, and files received from another process")]
 pub mod child;
 mod content;
