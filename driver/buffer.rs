@@ -8,6 +8,7 @@
 use crate::{
     kapi::{
         cache::{self, Operation},
+        region::RegionSlice,
         task,
         vma::{Attribute, PfnMapped, VmOperations},
     },
@@ -183,15 +184,6 @@ impl Buffer {
             && (self.orphaned.load(Relaxed) != 0 || task::cleans_up_after_a_crash())
     }
 
-    /// How the CPU maps the buffer.
-    pub(crate) fn attribute(&self) -> Attribute {
-        if self.flags & abi::BUFFER_WRITE_COMBINE != 0 {
-            Attribute::WriteCombine
-        } else {
-            Attribute::Cached
-        }
-    }
-
     /// Fills the buffer with zeroes, in memory too. Nothing maps it yet.
     ///
     /// Before a write-combine mapping exists, the lines of the alias must be gone from the caches.
@@ -244,6 +236,19 @@ static VM_OPERATIONS: VmOperations<Buffer> = VmOperations::new();
 impl PfnMapped for Buffer {
     fn vm_operations() -> &'static VmOperations<Self> {
         &VM_OPERATIONS
+    }
+
+    fn attribute(&self) -> Attribute {
+        if self.flags & abi::BUFFER_WRITE_COMBINE != 0 {
+            Attribute::WriteCombine
+        } else {
+            Attribute::Cached
+        }
+    }
+
+    fn memory(&self, offset: u64, len: u64) -> Result<RegionSlice<'_>> {
+        let phys_addr = self.pool.phys_addr_at(offset)?;
+        self.pool.region().slice(phys_addr, len)
     }
 
     fn vma_added(&self) {

@@ -126,14 +126,7 @@ impl misc::OpenFile for OpenFile {
             };
             pool.set_home(buffer.blocks(), home);
         }
-        let attribute = buffer.attribute();
-        vma::map(
-            vma,
-            phys_addr,
-            pool.mmap_offset_of(phys_addr),
-            attribute,
-            buffer,
-        )
+        vma::map(vma, phys_addr, pool.mmap_offset_of(phys_addr), buffer)
     }
 
     fn ioctl(&self, command: u32, arg: usize) -> Result {

@@ -7,7 +7,10 @@
 //!
 //! Would be replaced by abstractions over reserved memory and `memremap()` in `rust/kernel`.
 
-use super::cache::{self, Operation};
+use super::{
+    cache::{self, Operation},
+    vma::Attribute,
+};
 use core::{mem::MaybeUninit, ptr::NonNull};
 use kernel::{
     bindings, c_str,
@@ -236,6 +239,33 @@ impl RegionSlice<'_> {
         }
     }
 
+    /// Copies the bytes to `buffer` or, to `write`, from it, in the way in which user space maps them.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` if there is no room in the kernel's address space.
+    ///
+    /// # Safety
+    ///
+    /// `buffer` is valid for reads and writes of as many bytes.
+    pub(super) unsafe fn copy(&self, buffer: *mut u8, write: bool, attribute: Attribute) -> Result {
+        match attribute {
+            Attribute::Cached => {
+                // SAFETY: The caller vouches for `buffer`, and by the type invariants these bytes
+                // are within the alias.
+                unsafe { copy(self.as_ptr(), buffer, self.bytes, write) };
+                Ok(())
+            }
+            Attribute::WriteCombine => {
+                // The alias must stay off these lines.
+                let window = Window::map(self)?;
+                // SAFETY: As above, within the window.
+                unsafe { copy(window.start.as_ptr(), buffer, self.bytes, write) };
+                Ok(())
+            }
+        }
+    }
+
     /// Maintains every cache line that the bytes touch and returns how many. The effect is complete
     /// after [`cache::barrier`].
     pub(crate) fn maintain(&self, operation: Operation) -> u64 {
@@ -244,5 +274,51 @@ impl RegionSlice<'_> {
         // whole lines, because regions begin and end at page boundaries.
         unsafe { cache::maintain(operation, start, self.bytes) };
         cache::lines_of(start, self.bytes)
+    }
+}
+
+/// Copies `bytes` bytes from `memory` to `buffer` or, to `write`, the other way.
+///
+/// # Safety
+///
+/// Both are valid for reads and writes of as many bytes, and do not overlap.
+unsafe fn copy(memory: *mut u8, buffer: *mut u8, bytes: usize, write: bool) {
+    let (from, to) = if write {
+        (buffer, memory)
+    } else {
+        (memory, buffer)
+    };
+    // SAFETY: By the contract of this function.
+    unsafe { from.copy_to_nonoverlapping(to, bytes) };
+}
+
+/// A write-combine mapping of part of a region, for a moment.
+///
+/// # Invariants
+///
+/// `start` lies in the first page of what `memremap()` returned, which is valid until drop.
+struct Window {
+    start: NonNull<u8>,
+}
+
+impl Window {
+    fn map(slice: &RegionSlice<'_>) -> Result<Self> {
+        // CAST: usize is 64 bits on arm64. In range: the slice is within the region.
+        let phys_addr = slice.region.extent.start.saturating_add(slice.offset as u64);
+        // SAFETY: `memremap` checks its arguments and takes any address, not only of pages.
+        let start = unsafe {
+            bindings::memremap(phys_addr, slice.bytes, bindings::MEMREMAP_WC as usize)
+        };
+        // INVARIANT: Just mapped.
+        Ok(Self {
+            start: NonNull::new(start.cast()).ok_or(ENOMEM)?,
+        })
+    }
+}
+
+impl Drop for Window {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant `memremap` returned this, and nothing borrows it any more.
+        unsafe { bindings::memunmap(self.start.as_ptr().cast()) };
     }
 }

@@ -11,11 +11,12 @@
 //!
 //! In the manner of `VmaMixedMap` of `rust/kernel/mm/virt.rs`, where this would go as `VmaPfnMap`.
 
-use super::task;
+use super::{region::RegionSlice, task};
 use core::{marker::PhantomData, mem::MaybeUninit, ptr};
 use kernel::{
     bindings,
-    error::to_result,
+    error::{from_result, to_result},
+    ffi::{c_int, c_ulong, c_void},
     mm::{
         virt::{flags, VmaNew, VmaRef},
         MmWithUser, MmapReadGuard,
@@ -48,6 +49,16 @@ pub(crate) trait PfnMapped: Send + Sync + Sized + 'static {
     /// The operations of its VMAs. Must always be the same: [`at`] knows VMAs by them.
     fn vm_operations() -> &'static VmOperations<Self>;
 
+    /// How the CPU maps the page frames.
+    fn attribute(&self) -> Attribute;
+
+    /// The memory behind `len` bytes of a VMA from `offset` on, counted as [`map`] was told.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` or `EINVAL` if there is none.
+    fn memory(&self, offset: u64, len: u64) -> Result<RegionSlice<'_>>;
+
     /// A VMA refers to the object now. Called under the mmap lock.
     fn vma_added(&self);
 
@@ -74,6 +85,7 @@ impl<T: PfnMapped> VmOperations<T> {
             unsafe { MaybeUninit::zeroed().assume_init() };
         inner.open = Some(Self::open);
         inner.close = Some(Self::close);
+        inner.access = Some(Self::access);
         Self {
             inner,
             _object: PhantomData,
@@ -91,6 +103,43 @@ impl<T: PfnMapped> VmOperations<T> {
         object.vma_added();
         // The VMA owns this reference; `close` takes it back.
         let _ = Arc::into_raw(Arc::from(object));
+    }
+
+    /// Copies bytes for ptrace and `/proc/PID/mem`, which cannot have the pages. Returns how many.
+    ///
+    /// As for ordinary memory, what is shared and not writable is not written, whoever asks.
+    ///
+    /// # Safety
+    ///
+    /// `vma` has this table and contains `address`, and does not change during the call. `buffer`
+    /// is valid for reads and writes of `len` bytes.
+    unsafe extern "C" fn access(
+        vma: *mut bindings::vm_area_struct,
+        address: c_ulong,
+        buffer: *mut c_void,
+        len: c_int,
+        write: c_int,
+    ) -> c_int {
+        from_result(|| {
+            // SAFETY: The caller holds the mmap lock.
+            let vma = unsafe { VmaRef::from_raw(vma) };
+            let mapping = Mapping::<T>::of(vma).ok_or(EFAULT)?;
+            let needed = if write != 0 { flags::WRITE } else { flags::MAYREAD };
+            if vma.flags() & needed == 0 {
+                return Err(EACCES);
+            }
+            let past = address.checked_sub(vma.start()).ok_or(EFAULT)?;
+            let left = vma.end().checked_sub(address).ok_or(EFAULT)?;
+            let len = usize::try_from(len)?.min(left);
+            // CAST: usize is 64 bits on arm64.
+            let offset = mapping.offset().checked_add(past as u64).ok_or(EFAULT)?;
+            let bytes = mapping.object.memory(offset, len as u64)?;
+            let attribute = mapping.object.attribute();
+            // SAFETY: The caller vouches for the buffer, which is `len` bytes long at least.
+            unsafe { bytes.copy(buffer.cast(), write != 0, attribute) }?;
+            // CAST: at most what the caller passed.
+            Ok(len as c_int)
+        })
     }
 
     /// # Safety
@@ -129,7 +178,6 @@ pub(crate) fn map<T: PfnMapped>(
     vma: &VmaNew,
     phys_addr: u64,
     offset: u64,
-    attribute: Attribute,
     object: Arc<T>,
 ) -> Result {
     let raw = vma.as_ptr();
@@ -138,7 +186,7 @@ pub(crate) fn map<T: PfnMapped>(
 
     // SAFETY: The VMA is being set up, nobody else accesses it.
     let mut prot = unsafe { (*raw).vm_page_prot };
-    if attribute == Attribute::WriteCombine {
+    if object.attribute() == Attribute::WriteCombine {
         prot.pgprot = prot.pgprot & !PTE_ATTRINDX_MASK | PTE_ATTRINDX_NORMAL_NC | PTE_PXN | PTE_UXN;
         // Later changes of the protection start from this one.
         // SAFETY: As above.
