@@ -304,11 +304,14 @@ struct Window {
 impl Window {
     fn map(slice: &RegionSlice<'_>) -> Result<Self> {
         // CAST: usize is 64 bits on arm64. In range: the slice is within the region.
-        let phys_addr = slice.region.extent.start.saturating_add(slice.offset as u64);
+        let phys_addr = slice
+            .region
+            .extent
+            .start
+            .saturating_add(slice.offset as u64);
         // SAFETY: `memremap` checks its arguments and takes any address, not only of pages.
-        let start = unsafe {
-            bindings::memremap(phys_addr, slice.bytes, bindings::MEMREMAP_WC as usize)
-        };
+        let start =
+            unsafe { bindings::memremap(phys_addr, slice.bytes, bindings::MEMREMAP_WC as usize) };
         // INVARIANT: Just mapped.
         Ok(Self {
             start: NonNull::new(start.cast()).ok_or(ENOMEM)?,

@@ -124,7 +124,11 @@ impl<T: PfnMapped> VmOperations<T> {
             // SAFETY: The caller holds the mmap lock.
             let vma = unsafe { VmaRef::from_raw(vma) };
             let mapping = Mapping::<T>::of(vma).ok_or(EFAULT)?;
-            let needed = if write != 0 { flags::WRITE } else { flags::MAYREAD };
+            let needed = if write != 0 {
+                flags::WRITE
+            } else {
+                flags::MAYREAD
+            };
             if vma.flags() & needed == 0 {
                 return Err(EACCES);
             }
