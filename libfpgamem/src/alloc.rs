@@ -157,6 +157,7 @@ fn refusal(errno: Errno, len: u64, align: u64, info: Result<abi::Info, Errno>) -
                 align,
                 free: info.free_bytes,
                 largest_free,
+                quarantined: info.quarantined_bytes,
             }
         }
         Errno::EINVAL if len == 0 || len > info.region_bytes => Error::InvalidLength {
@@ -216,6 +217,7 @@ mod tests {
             align,
             free,
             largest_free,
+            ..
         } = error
         else {
             panic!("{error}");

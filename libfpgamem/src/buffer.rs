@@ -24,6 +24,8 @@ pub(crate) struct Inner {
     device_addr: DeviceAddr,
     coherent: bool,
     write_combine: bool,
+    /// Its word in the device's status area.
+    status_slot: u32,
     /// The device may access the memory: nobody else may get it.
     pub(crate) device_owned: bool,
 }
@@ -53,7 +55,9 @@ pub struct Buffer {
 /// ```
 ///
 /// Dropping the value does not free the memory, because nobody has said that the device is done with
-/// it: the buffer stays mapped until the process ends, and [`Device::abandoned`] counts it.
+/// it: the buffer stays mapped until the process ends, and [`Device::abandoned`] counts it. When the
+/// process ends, or dies, the driver keeps the memory back for
+/// [`Info::quarantine_ms`](crate::Info::quarantine_ms).
 pub struct DeviceBuffer {
     pub(crate) inner: Inner,
     pub(crate) direction: Direction,
@@ -90,6 +94,7 @@ impl Inner {
             device_addr: DeviceAddr::new(answer.device_addr),
             coherent: options.is_coherent(device.is_coherent()),
             write_combine: options.is_write_combine(),
+            status_slot: answer.status_slot,
             device_owned: false,
         })
     }
@@ -99,6 +104,20 @@ impl Inner {
             Some((owner, child)) => Err(Error::Forked { owner, child }),
             None => Ok(()),
         }
+    }
+
+    /// Tells the kernel whether the device may access the memory, should this process die. Comes
+    /// after [`check_fork`](Self::check_fork).
+    pub(crate) fn mark(&self, device: bool) -> Result<()> {
+        if let Some(area) = self.device.status(self.status_slot) {
+            area.set(self.status_slot, device);
+            return Ok(());
+        }
+        if !self.device.quarantines() {
+            return Ok(());
+        }
+        let addr = self.map.as_ptr() as usize as u64;
+        sys::set_owner(self.device.as_fd(), addr, device)
     }
 
     /// The bytes as the driver's calls take them.
@@ -120,6 +139,11 @@ impl Inner {
             return Ok(());
         }
         sys::maintain(self.device.as_fd(), op, &[self.abi_range(&range)])
+    }
+
+    /// The same for all of the buffer, after [`check_fork`](Self::check_fork).
+    pub(crate) fn maintain_whole(&self, op: Maintenance) -> Result<()> {
+        sys::maintain(self.device.as_fd(), op, &[self.abi_range(&(0..self.len))])
     }
 
     fn fmt(&self, f: &mut fmt::Formatter<'_>, name: &str) -> fmt::Result {

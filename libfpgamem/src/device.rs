@@ -6,7 +6,8 @@ use crate::addr::{DeviceAddr, PhysAddr};
 use crate::alloc::AllocOptions;
 use crate::buffer::Buffer;
 use crate::error::{Error, Result};
-use crate::info::Info;
+use crate::info::{Features, Info};
+use crate::status::StatusArea;
 use crate::sys::{self, Call};
 use fpgamem_shared::abi;
 use nix::errno::Errno;
@@ -35,6 +36,10 @@ pub struct Device {
 struct Shared {
     file: File,
     path: PathBuf,
+    /// Where buffers that the device owns are marked without a call.
+    status: Option<StatusArea>,
+    /// Whether the driver wants to know which buffers the device owns.
+    quarantines: bool,
     /// Whether the pool's port snoops; the driver never changes it.
     coherent: bool,
     abandoned_buffers: AtomicU64,
@@ -111,11 +116,20 @@ impl Device {
             Err(errno) => return Err(Error::ioctl(Call::Info, errno)),
         };
         let path = check_abi(path, raw.abi)?;
-        let coherent = Info::new(&raw)?.coherent;
+        let info = Info::new(&raw)?;
+        let coherent = info.coherent;
+        let quarantines = info.features.contains(Features::QUARANTINE);
+        let status = if quarantines {
+            StatusArea::new(&file)
+        } else {
+            None
+        };
         let (abandoned_buffers, abandoned_bytes) = (AtomicU64::new(0), AtomicU64::new(0));
         let shared = Shared {
             file,
             path,
+            status,
+            quarantines,
             coherent,
             abandoned_buffers,
             abandoned_bytes,
@@ -202,7 +216,8 @@ impl Device {
     ///
     /// Nobody has said that the device is done with such a buffer, so its memory is not given to
     /// anybody else: it stays mapped until the process ends. A number above 0 is a program that
-    /// forgets [`into_cpu`](crate::DeviceBuffer::into_cpu).
+    /// forgets [`into_cpu`](crate::DeviceBuffer::into_cpu). After that the driver keeps the memory
+    /// back for [`Info::quarantine_ms`].
     #[must_use]
     pub fn abandoned(&self) -> Abandoned {
         Abandoned {
@@ -222,6 +237,16 @@ impl Device {
 
     pub(crate) fn file(&self) -> &File {
         &self.shared.file
+    }
+
+    /// The status area, if it has that slot.
+    pub(crate) fn status(&self, slot: u32) -> Option<&StatusArea> {
+        self.shared.status.as_ref().filter(|area| area.has(slot))
+    }
+
+    /// Whether the driver wants to know which buffers the device owns.
+    pub(crate) fn quarantines(&self) -> bool {
+        self.shared.quarantines
     }
 
     /// Whether a buffer that does not say otherwise is coherent.

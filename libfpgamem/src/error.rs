@@ -52,7 +52,8 @@ pub enum Error {
     /// The pool has no room for the buffer.
     #[error(
         "no room for {requested} bytes aligned to {align}: {free} bytes are free, {largest_free} \
-         in one piece so aligned; {}", room_remedy(*.requested, *.free, *.largest_free)
+         in one piece so aligned, {quarantined} are in quarantine; {}",
+        room_remedy(*.requested, *.free, *.largest_free, *.quarantined)
     )]
     OutOfMemory {
         /// Length that was asked for.
@@ -63,6 +64,9 @@ pub enum Error {
         free: u64,
         /// Longest buffer of that alignment that would have fitted, right after the failure.
         largest_free: u64,
+        /// Bytes that are kept back because the device may still write to them: they are free after
+        /// [`Info::quarantine_ms`](crate::Info::quarantine_ms).
+        quarantined: u64,
     },
 
     /// A buffer has at least 1 byte and at most those of the region.
@@ -166,10 +170,13 @@ fn open_remedy(source: &io::Error) -> &'static str {
     }
 }
 
-fn room_remedy(requested: u64, free: u64, largest_free: u64) -> &'static str {
+fn room_remedy(requested: u64, free: u64, largest_free: u64, quarantined: u64) -> &'static str {
     if requested <= largest_free {
         "there is room now, so try again, and if that fails look for a limit or for a kernel out \
          of memory"
+    } else if requested <= free.saturating_add(quarantined) && quarantined != 0 {
+        "processes ended while the device used that memory: try again when the quarantine is over, \
+         or, if the device is quiet, end it by FPGAMEM_IOC_QUIET"
     } else if requested <= free {
         "the pool is fragmented: allocate large buffers first, or free what lies between"
     } else {
@@ -257,13 +264,27 @@ mod tests {
     }
 
     fn room_error(requested: u64, free: u64, largest_free: u64) -> String {
+        quarantine_error(requested, free, largest_free, 0)
+    }
+
+    fn quarantine_error(requested: u64, free: u64, largest_free: u64, quarantined: u64) -> String {
         Error::OutOfMemory {
             requested,
             align: 16384,
             free,
             largest_free,
+            quarantined,
         }
         .to_string()
+    }
+
+    #[test]
+    fn quarantined_memory_is_named_with_the_way_out() {
+        let message = quarantine_error(30, 10, 10, 20);
+        assert!(message.contains("20 are in quarantine"), "{message}");
+        assert!(message.contains("FPGAMEM_IOC_QUIET"), "{message}");
+        let message = quarantine_error(31, 10, 10, 20);
+        assert!(!message.contains("FPGAMEM_IOC_QUIET"), "{message}");
     }
 
     #[test]

@@ -10,6 +10,41 @@ use crate::sys;
 use fpgamem_shared::abi;
 use std::os::fd::AsFd;
 
+/// Marks the buffers as the device's and maintains them: from the first moment at which the device
+/// may be told to start, the kernel knows. Where that fails they are the CPU's again.
+fn give_to_device<'a>(
+    buffers: impl Iterator<Item = &'a Inner> + Clone,
+    maintain: impl FnOnce() -> Result<()>,
+) -> Result<()> {
+    let all = || buffers.clone();
+    all().try_for_each(Inner::check_fork)?;
+    let done = all()
+        .try_for_each(|buffer| buffer.mark(true))
+        .and_then(|()| maintain());
+    if done.is_err() {
+        mark_all(all(), false);
+    }
+    done
+}
+
+/// Marks the buffers, which are this process's, as the CPU's. Where that fails they are all the
+/// device's still.
+fn take_from_device<'a>(buffers: impl Iterator<Item = &'a Inner> + Clone) -> Result<()> {
+    let done = buffers.clone().try_for_each(|buffer| buffer.mark(false));
+    if done.is_err() {
+        mark_all(buffers, true);
+    }
+    done
+}
+
+/// Marks as many of the buffers as can be.
+fn mark_all<'a>(buffers: impl Iterator<Item = &'a Inner>, device: bool) {
+    for buffer in buffers {
+        // The error that made this necessary is told.
+        let _ = buffer.mark(device);
+    }
+}
+
 impl Buffer {
     /// Hands the buffer over to the device, with the cache maintenance that the direction asks for.
     ///
@@ -31,7 +66,8 @@ impl Buffer {
     /// * [`Error::Forked`](crate::Error::Forked): the buffer belongs to the parent process.
     /// * [`Error::Unbound`](crate::Error::Unbound): the device has been unbound from its driver.
     pub fn into_device(self, direction: Direction) -> Result<DeviceBuffer, HandOverError<Self>> {
-        match self.inner.maintain(direction.before_device(), ..) {
+        let maintain = || self.inner.maintain_whole(direction.before_device());
+        match give_to_device(std::iter::once(&self.inner), maintain) {
             Ok(()) => Ok(self.handed_over(direction)),
             Err(error) => Err(HandOverError {
                 error,
@@ -68,7 +104,7 @@ impl DeviceBuffer {
             Some(op) => self.inner.maintain(op, ..),
             None => self.inner.check_fork(),
         };
-        match done {
+        match done.and_then(|()| take_from_device(std::iter::once(&self.inner))) {
             Ok(()) => Ok(self.taken_back()),
             Err(error) => Err(HandOverError {
                 error,
@@ -97,7 +133,9 @@ impl Device {
         buffers: Vec<Buffer>,
         direction: Direction,
     ) -> Result<Vec<DeviceBuffer>, HandOverError<Vec<Buffer>>> {
-        match self.maintain_all(direction.before_device(), buffers.iter().map(|b| &b.inner)) {
+        let inners = || buffers.iter().map(|buffer| &buffer.inner);
+        let maintain = || self.maintain_all(direction.before_device(), inners());
+        match give_to_device(inners(), maintain) {
             Ok(()) => Ok(buffers
                 .into_iter()
                 .map(|b| b.handed_over(direction))
@@ -135,7 +173,8 @@ impl Device {
         let done = buffers
             .iter()
             .try_for_each(|b| b.inner.check_fork())
-            .and_then(|()| self.maintain_all(op, written(op).map(|b| &b.inner)));
+            .and_then(|()| self.maintain_all(op, written(op).map(|b| &b.inner)))
+            .and_then(|()| take_from_device(buffers.iter().map(|b| &b.inner)));
         match done {
             Ok(()) => Ok(buffers.into_iter().map(DeviceBuffer::taken_back).collect()),
             Err(error) => Err(HandOverError {
@@ -145,16 +184,14 @@ impl Device {
         }
     }
 
+    /// Maintains whole buffers of this process.
     fn maintain_all<'a>(
         &self,
         op: Maintenance,
         buffers: impl Iterator<Item = &'a Inner>,
     ) -> Result<()> {
-        let range = |inner: &Inner| {
-            inner.check_fork()?;
-            Ok(inner.abi_range(&(0..inner.len)))
-        };
-        let ranges = buffers.map(range).collect::<Result<Vec<_>>>()?;
+        let range = |inner: &Inner| inner.abi_range(&(0..inner.len));
+        let ranges = buffers.map(range).collect::<Vec<_>>();
         let at_once = usize::try_from(abi::MAX_RANGES).unwrap_or(usize::MAX);
         ranges
             .chunks(at_once)

@@ -82,6 +82,7 @@ mod info;
 // The end of a mapping.
 #[allow(unsafe_code)]
 mod map;
+mod status;
 // The ioctls.
 #[allow(unsafe_code)]
 mod sys;

@@ -6,6 +6,7 @@ use memmap2::{Advice, MmapOptions, MmapRaw};
 use std::fs::File;
 use std::io;
 use std::mem::ManuallyDrop;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A shared, writable mapping that forked children do not inherit.
 ///
@@ -36,6 +37,20 @@ impl Map {
     /// process that made the mapping.
     pub(crate) fn as_ptr(&self) -> *mut u8 {
         self.raw.as_mut_ptr()
+    }
+
+    /// Stores a 32-bit word, which others may read and write at the same time; nothing happens if
+    /// the mapping has no such word.
+    pub(crate) fn store_word(&self, index: usize, value: u32) {
+        if index >= self.len() / 4 {
+            return;
+        }
+        // SAFETY: The word lies in the mapping: the index has just been checked.
+        let word = unsafe { self.as_ptr().cast::<u32>().add(index) };
+        // SAFETY: It is aligned, because mappings are aligned to pages, and valid while `self`
+        // lives. Whoever else accesses it does so by single loads and stores.
+        let word = unsafe { AtomicU32::from_ptr(word) };
+        word.store(value, Ordering::SeqCst);
     }
 
     /// Length in bytes.

@@ -26,6 +26,7 @@ mod raw {
     nix::ioctl_write_ptr!(flush, abi::IOC_TYPE, 6, abi::Range);
     nix::ioctl_write_ptr!(invalidate, abi::IOC_TYPE, 7, abi::Range);
     nix::ioctl_write_ptr!(sync, abi::IOC_TYPE, 8, abi::Sync);
+    nix::ioctl_write_ptr!(set_owner, abi::IOC_TYPE, 9, abi::SetOwner);
 }
 
 /// An ioctl of the driver, as errors name it.
@@ -48,6 +49,8 @@ pub enum Call {
     Invalidate,
     /// `FPGAMEM_IOC_SYNC`: maintain many ranges.
     Sync,
+    /// `FPGAMEM_IOC_SET_OWNER`: say who owns a buffer.
+    SetOwner,
 }
 
 impl fmt::Display for Call {
@@ -61,6 +64,7 @@ impl fmt::Display for Call {
             Self::Flush => "FPGAMEM_IOC_FLUSH",
             Self::Invalidate => "FPGAMEM_IOC_INVALIDATE",
             Self::Sync => "FPGAMEM_IOC_SYNC",
+            Self::SetOwner => "FPGAMEM_IOC_SET_OWNER",
         })
     }
 }
@@ -120,6 +124,25 @@ pub(crate) fn phys_to_user(fd: BorrowedFd<'_>, addr: u64) -> Result<Option<abi::
         Err(Errno::EFAULT) => Ok(None),
         Err(errno) => Err(Error::ioctl(Call::PhysToUser, errno)),
     }
+}
+
+/// Says whether the device may access the buffer that is mapped at a user address.
+pub(crate) fn set_owner(fd: BorrowedFd<'_>, addr: u64, device: bool) -> Result<()> {
+    let owner = if device {
+        abi::OWNER_DEVICE
+    } else {
+        abi::OWNER_CPU
+    };
+    let argument = abi::SetOwner {
+        addr,
+        owner,
+        ..Default::default()
+    };
+    // SAFETY: The driver reads one `abi::SetOwner`, which `argument` is, and keeps no pointer;
+    // `addr` is only looked up.
+    unsafe { raw::set_owner(fd.as_raw_fd(), &argument) }
+        .map_err(|errno| Error::ioctl(Call::SetOwner, errno))?;
+    Ok(())
 }
 
 /// Maintains the cache lines of the ranges; checks all of them before it touches the first line.

@@ -167,6 +167,7 @@ fn exhaustion_gives_the_numbers_and_the_next_request_works() {
         align,
         free,
         largest_free,
+        ..
     } = error
     else {
         panic!("{error}");
