@@ -63,10 +63,25 @@ pub struct Board<M> {
     frames: Vec<Frames>,
     /// Processes that wait for the end of an interrupt, by number.
     interrupted: HashMap<u32, Interrupted>,
+    /// The process in which the kernel handles an interrupt.
+    in_interrupt: Option<u32>,
+    /// The process that started each bus master last.
+    starters: HashMap<u32, u32>,
+    /// The bus master of which an interrupt told while its process ran on.
+    announced: Option<u32>,
 }
 
 /// Names the accelerator in a [`Place`]; lower numbers are channels of ZDMA, from 1 on.
 const ACCELERATOR: u32 = 100;
+
+/// GICC_IAR of ZynqMP's interrupt controller: tells the kernel which interrupt it takes.
+const INTERRUPT_ACKNOWLEDGE: u64 = 0xf902_000c;
+/// The number in it.
+const INTERRUPT_NUMBER: u32 = 0x3ff;
+
+/// The register with the number of a system call, and that of ioctl.
+const SYSTEM_CALL_NUMBER: u8 = 8;
+const SYSTEM_CALL_IOCTL: u64 = 29;
 
 /// Processes that may be interrupted at the same time.
 const MOST_INTERRUPTED: usize = 16;
@@ -122,6 +137,9 @@ impl<M: Memory> Board<M> {
             process_index: HashMap::new(),
             frames: Vec::new(),
             interrupted: HashMap::new(),
+            in_interrupt: None,
+            starters: HashMap::new(),
+            announced: None,
         }
     }
 
@@ -135,13 +153,13 @@ impl<M: Memory> Board<M> {
 
     /// The CPU has loaded or stored.
     ///
-    /// `stored` says what, the first byte lowest; it is asked only of stores, and not of most.
+    /// `value` says what, the first byte lowest; it is asked of few.
     pub fn access(
         &mut self,
         filter: &Filter,
         registers: &impl Registers,
         access: &MemoryAccess,
-        stored: impl Fn() -> u128,
+        value: impl Fn() -> u128,
     ) {
         let mut done = 0;
         while done < access.len {
@@ -152,7 +170,7 @@ impl<M: Memory> Board<M> {
                 len,
                 ..*access
             };
-            self.access_in_page(filter, registers, &part, || stored() >> (done * 8));
+            self.access_in_page(filter, registers, &part, || value() >> (done * 8));
             done += len;
         }
         self.resolve(registers);
@@ -163,7 +181,7 @@ impl<M: Memory> Board<M> {
         filter: &Filter,
         registers: &impl Registers,
         access: &MemoryAccess,
-        stored: impl Fn() -> u128,
+        value: impl Fn() -> u128,
     ) {
         let memory = &self.model.memory;
         let found = self
@@ -191,14 +209,18 @@ impl<M: Memory> Board<M> {
             self.tick(registers);
         } else if let Some((channel, register)) = zdma::channel_at(physical) {
             if access.is_store {
-                let words = words(stored(), access.len);
+                let words = words(value(), access.len);
                 self.store_zdma(registers, access.pc, channel, register, words);
             } else {
                 self.model.look_at(channel_number(channel));
             }
+        } else if physical == INTERRUPT_ACKNOWLEDGE {
+            if !access.is_store {
+                self.interrupt_taken(words(value(), access.len));
+            }
         } else if self.is_accelerator(physical) {
             if access.is_store {
-                let words = words(stored(), access.len);
+                let words = words(value(), access.len);
                 self.store_accelerator(registers, access.pc, physical, words);
             } else {
                 self.model.look_at(ACCELERATOR);
@@ -223,6 +245,7 @@ impl<M: Memory> Board<M> {
             ..self.place(registers, pc)
         };
         if zdma::may_start(register) {
+            self.starters.insert(start.master, start.process);
             self.look_for_uncached(registers);
         }
         if zdma::acknowledges(register) {
@@ -231,6 +254,41 @@ impl<M: Memory> Board<M> {
         let channel = &mut self.channels[channel];
         for (word, value) in words {
             transfer::zdma_store(&mut self.model, channel, start, register + word, value);
+        }
+    }
+
+    /// The kernel takes an interrupt: it will tell whoever waits that the bus master is done.
+    fn interrupt_taken(&mut self, words: impl Iterator<Item = (u64, u32)>) {
+        for (_, word) in words {
+            let number = word & INTERRUPT_NUMBER;
+            let accelerator = self.interrupt.as_ref().map(Wire::number);
+            let master = match zdma::channel_of_interrupt(number) {
+                Some(channel) => channel_number(channel),
+                None if accelerator == Some(number) => ACCELERATOR,
+                None => continue,
+            };
+            // A process that runs on does not know before it asks.
+            let starter = self.starters.get(&master).copied();
+            if starter.is_some() && self.in_interrupt == starter {
+                self.announced = Some(master);
+            } else {
+                self.model.look_at(master);
+            }
+        }
+    }
+
+    /// Whether an interrupt told something that no process has asked for.
+    pub fn has_announced(&self) -> bool {
+        self.announced.is_some()
+    }
+
+    /// A process calls the kernel. All calls but those to the driver may tell of an interrupt.
+    pub fn system_call(&mut self, registers: &impl Registers) {
+        if registers.general(SYSTEM_CALL_NUMBER) == SYSTEM_CALL_IOCTL {
+            return;
+        }
+        if let Some(master) = self.announced.take() {
+            self.model.look_at(master);
         }
     }
 
@@ -256,6 +314,7 @@ impl<M: Memory> Board<M> {
         };
         let offset = physical - registers_at.start;
         if Accelerator::is_doorbell(offset) {
+            self.starters.insert(start.master, start.process);
             self.look_for_uncached(registers);
             if !self.doorbells.contains_key(&start) {
                 let frames = self.backtrace(registers, start);
@@ -309,9 +368,14 @@ impl<M: Memory> Board<M> {
         self.symbols.kernel_address("el0t_64_irq_handler")
     }
 
-    /// The kernel begins to handle an interrupt that came while a process ran.
-    pub fn interrupted(&mut self, registers: &impl Registers, pc: u64) {
+    /// The kernel begins to handle an interrupt that came while a process ran, which had left
+    /// something `unfinished` or not.
+    pub fn interrupted(&mut self, registers: &impl Registers, pc: u64, unfinished: bool) {
         let process = self.place(registers, pc).process;
+        self.in_interrupt = Some(process);
+        if !unfinished {
+            return;
+        }
         // A process that an interrupt ends never goes on.
         if self.interrupted.len() == MOST_INTERRUPTED {
             self.interrupted.clear();
@@ -321,6 +385,7 @@ impl<M: Memory> Board<M> {
 
     /// The kernel returns from an exception. Says whether to a process that had been interrupted.
     pub fn returns(&mut self, registers: &impl Registers, pc: u64) -> bool {
+        self.in_interrupt = None;
         let process = self.place(registers, pc).process;
         let Some(interrupted) = self.interrupted.remove(&process) else {
             return false;

@@ -37,12 +37,17 @@ pub enum Special {
     TaskSwitch,
     /// WFI: the processor sleeps until an interrupt comes.
     Sleep,
+    /// SVC: a process calls the kernel.
+    SystemCall,
     /// ERET: the kernel returns to where an exception happened.
     ExceptionReturn,
 }
 
 /// Decodes an instruction word.
 pub fn decode(word: u32) -> Option<Special> {
+    if word == 0xd400_0001 {
+        return Some(Special::SystemCall);
+    }
     if word == 0xd69f_03e0 {
         return Some(Special::ExceptionReturn);
     }
@@ -134,6 +139,13 @@ mod tests {
     }
 
     #[test]
+    fn of_the_calls_only_svc_is_a_processs() {
+        assert_eq!(decode(0xd400_0001), Some(Special::SystemCall));
+        // hvc #0, smc #0
+        assert_eq!([decode(0xd400_0002), decode(0xd400_0003)], [None; 2]);
+    }
+
+    #[test]
     fn the_return_from_an_exception_is_not_that_from_a_function() {
         assert_eq!(decode(0xd69f_03e0), Some(Special::ExceptionReturn));
         assert_eq!(decode(0xd65f_03c0), None);
@@ -150,7 +162,7 @@ mod tests {
 
     #[test]
     fn ordinary_instructions_mean_nothing() {
-        for word in [0, 0xf940_0021, 0x9100_0421, 0xd65f_03c0, 0xd400_0001] {
+        for word in [0, 0xf940_0021, 0x9100_0421, 0xd65f_03c0, 0xd420_0000] {
             assert_eq!(decode(word), None, "{word:#x}");
         }
     }

@@ -47,6 +47,11 @@ impl Wire {
         }
     }
 
+    /// The number of the interrupt, as the controller counts.
+    pub fn number(&self) -> u32 {
+        self.socket.number + 32
+    }
+
     /// Sets the level. The interrupt controller has it when this returns, so that a run takes its
     /// interrupts at the same instructions as the last one.
     ///

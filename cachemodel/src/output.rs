@@ -210,7 +210,8 @@ impl FrameOutput {
     /// The standard library's functions are in between, and what calls `main` is around everything.
     fn is_of_interest(&self) -> bool {
         let standard = ["/rustc/", "/lib/rustlib/src/", "__libc_start_main.c"];
-        !standard.iter().any(|part| self.location.contains(part))
+        let starts = self.function == "_start" || self.function.starts_with("__libc_start_");
+        !starts && !standard.iter().any(|part| self.location.contains(part))
     }
 }
 

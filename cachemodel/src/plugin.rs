@@ -39,8 +39,10 @@ static STORED: AtomicBool = AtomicBool::new(false);
 
 /// Address of the kernel's code for interrupts of processes; 0 if it is not known.
 static INTERRUPT_ENTRY: AtomicU64 = AtomicU64::new(0);
-/// Whether a process was interrupted before a barrier, and has not gone on yet.
+/// Whether a process was interrupted and has not gone on yet.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+/// Whether an interrupt told something that no process has asked for.
+static ANNOUNCED: AtomicBool = AtomicBool::new(false);
 
 fn board() -> Option<MutexGuard<'static, Board<Ddr>>> {
     let board = BOARD.get()?;
@@ -217,6 +219,7 @@ extern "C" fn translated(_id: u64, tb: *mut c_void) {
             Special::Tables { lower_only: false } => (tables_change, 31),
             Special::TaskSwitch => (task_switches, 31),
             Special::Sleep => (sleeps, 31),
+            Special::SystemCall => (system_call, 31),
             Special::ExceptionReturn => (exception_returns, 31),
         };
         // SAFETY: as above.
@@ -241,7 +244,7 @@ extern "C" fn memory_accessed(_vcpu: c_uint, info: c_uint, address: u64, userdat
     }
     // SAFETY: as above.
     let is_store = unsafe { qemu::qemu_plugin_mem_is_store(info) };
-    let stored = || {
+    let value = || {
         // SAFETY: as above; a processor is running.
         let value = unsafe { qemu::qemu_plugin_mem_get_value(info) };
         u128::from(value.high) << 64 | u128::from(value.low)
@@ -256,7 +259,7 @@ extern "C" fn memory_accessed(_vcpu: c_uint, info: c_uint, address: u64, userdat
         STORED.store(true, Relaxed);
     }
     if let (Some(mut board), Some(registers)) = (board(), HANDLES.get()) {
-        board.access(&FILTER, registers, &access, stored);
+        board.access(&FILTER, registers, &access, value);
     }
 }
 
@@ -331,12 +334,20 @@ extern "C" fn tables_change(_vcpu: c_uint, _userdata: *mut c_void) {
 }
 
 extern "C" fn process_interrupted(_vcpu: c_uint, userdata: *mut c_void) {
-    if !MAINTAINED.load(Relaxed) && !STORED.load(Relaxed) {
+    let unfinished = MAINTAINED.load(Relaxed) || STORED.load(Relaxed);
+    if let (Some(mut board), Some(registers)) = (board(), HANDLES.get()) {
+        board.interrupted(registers, unpack(userdata).0, unfinished);
+        INTERRUPTED.store(true, Relaxed);
+    }
+}
+
+extern "C" fn system_call(_vcpu: c_uint, _userdata: *mut c_void) {
+    if !ANNOUNCED.load(Relaxed) {
         return;
     }
     if let (Some(mut board), Some(registers)) = (board(), HANDLES.get()) {
-        board.interrupted(registers, unpack(userdata).0);
-        INTERRUPTED.store(true, Relaxed);
+        board.system_call(registers);
+        ANNOUNCED.store(board.has_announced(), Relaxed);
     }
 }
 
@@ -350,6 +361,7 @@ extern "C" fn exception_returns(_vcpu: c_uint, userdata: *mut c_void) {
             STORED.store(true, Relaxed);
         }
         INTERRUPTED.store(board.has_interrupted(), Relaxed);
+        ANNOUNCED.store(board.has_announced(), Relaxed);
     }
 }
 

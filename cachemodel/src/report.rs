@@ -106,8 +106,9 @@ impl Kind {
                  and do not store to it, nor to the rest of its lines, until the device is done"
             }
             Self::MissingInvalidate => {
-                "after the device is done and before the CPU reads, invalidate the whole range it \
-                 wrote (from the device: DC CIVAC, FPGAMEM_IOC_INVALIDATE, into_cpu())"
+                "after the program has seen that the device is done, not earlier, and before the CPU \
+                 reads, invalidate the whole range it wrote (from the device: DC CIVAC, \
+                 FPGAMEM_IOC_INVALIDATE, into_cpu())"
             }
             Self::StaleWriteBack => {
                 "after the device is done and before the CPU stores to the range, invalidate it \

@@ -12,6 +12,10 @@ const BASES: [u64; 2] = [0xfd50_0000, 0xffa8_0000];
 const CHANNEL_STRIDE: u64 = 0x1_0000;
 const CHANNELS_PER_BASE: u64 = 8;
 
+/// Interrupts of the first channels, as the interrupt controller counts: 32 more than in a device tree.
+const GDMA_INTERRUPT: u32 = 124 + 32;
+const ADMA_INTERRUPT: u32 = 77 + 32;
+
 /// Number of channels: eight of GDMA, then eight of ADMA.
 pub const NR_CHANNELS: usize = 16;
 
@@ -104,6 +108,17 @@ pub fn may_start(register: u64) -> bool {
 /// Whether a store to a register tells that a program knows of a transfer's end.
 pub fn acknowledges(register: u64) -> bool {
     register == ISR
+}
+
+/// The channel that interrupts with a number, as the interrupt controller counts.
+pub fn channel_of_interrupt(number: u32) -> Option<usize> {
+    let of_base = |first: u32| {
+        let channel = number.checked_sub(first)?;
+        (u64::from(channel) < CHANNELS_PER_BASE).then_some(channel)
+    };
+    let per_base = host(CHANNELS_PER_BASE);
+    let channel = of_base(GDMA_INTERRUPT).map(|channel| host(u64::from(channel)));
+    channel.or_else(|| Some(per_base + host(u64::from(of_base(ADMA_INTERRUPT)?))))
 }
 
 /// The name of a channel.

@@ -148,3 +148,23 @@ fn addresses_name_channels_and_registers() {
     assert_eq!(channel_name(1), "gdma channel 1");
     assert_eq!(channel_name(15), "adma channel 7");
 }
+
+#[test]
+fn channels_interrupt_by_their_numbers() {
+    let channel = |number| super::channel_of_interrupt(number);
+    assert_eq!(
+        [channel(156), channel(157), channel(163)],
+        [Some(0), Some(1), Some(7)]
+    );
+    assert_eq!([channel(109), channel(116)], [Some(8), Some(15)]);
+    assert_eq!(
+        [
+            channel(27),
+            channel(108),
+            channel(117),
+            channel(164),
+            channel(1023)
+        ],
+        [None; 5]
+    );
+}

@@ -6,11 +6,14 @@ use crate::memory::Shared;
 use fpgamem_tests::abi::{self, Alloc};
 use fpgamem_tests::zdma::uio_node;
 use fpgamem_tests::{eventually, request, MapFlags, Mapping, Node, PAGE, READ_WRITE};
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
 use std::ops::Range;
 use std::sync::atomic::{compiler_fence, Ordering};
 
 const ISR: u64 = 0x100;
+const INTERRUPT_ENABLE: u64 = 0x108;
+const INTERRUPT_DISABLE: u64 = 0x10c;
 const CTRL0: u64 = 0x110;
 const SOURCE: u64 = 0x128;
 const DESTINATION: u64 = 0x138;
@@ -45,6 +48,7 @@ pub(crate) struct Snoops {
 #[derive(Debug)]
 pub(crate) struct Scene {
     pub(crate) node: Node,
+    uio: File,
     registers: Shared,
 }
 
@@ -64,6 +68,7 @@ impl Scene {
         };
         Self {
             node: Node::open(),
+            uio,
             registers,
         }
     }
@@ -169,6 +174,27 @@ impl Scene {
         // The compiler may not move accesses of slices over it.
         compiler_fence(Ordering::SeqCst);
         self.registers.store_register(CTRL2, 1);
+    }
+
+    /// Lets the end of a transfer interrupt.
+    pub(crate) fn enable_interrupt(&self) {
+        self.registers.store_register(ISR, ISR_ALL);
+        self.registers.store_register(INTERRUPT_ENABLE, ISR_DONE);
+        let mut uio = &self.uio;
+        uio.write_all(&1_u32.to_ne_bytes())
+            .expect("UIO has the interrupt");
+    }
+
+    /// Sleeps until the interrupt comes, if it has not, and looks at no register.
+    pub(crate) fn sleep(&self) {
+        let mut uio = &self.uio;
+        uio.read_exact(&mut [0; 4]).expect("UIO has the interrupt");
+    }
+
+    /// As before [`Self::enable_interrupt`].
+    pub(crate) fn disable_interrupt(&self) {
+        self.registers.store_register(INTERRUPT_DISABLE, ISR_ALL);
+        self.registers.store_register(ISR, ISR_ALL);
     }
 
     /// Waits for the end of a transfer.

@@ -142,7 +142,8 @@ programs! {
         small_result_invalidated_before_wait
         no_invalidate_after_interrupt
         operand_reused_before_interrupt
-        interrupt_is_no_barrier;
+        interrupt_is_no_barrier
+        invalidate_before_interrupt;
     mappings:
         moved_mapping_cleaned_by_old_length
         tail_unmapped_before_clean

@@ -209,3 +209,20 @@ pub(crate) fn interrupt_is_no_barrier(scene: &Scene, wrong: bool) -> Verdict {
     let expected = |index| if index == 0 { !0 } else { word(1, index) };
     Verdict::of(done).and(output.compare_with(0..BYTES, expected))
 }
+
+pub(crate) fn invalidate_before_interrupt(scene: &Scene, wrong: bool) -> Verdict {
+    let (input, output) = (scene.input(1), scene.used_output());
+    scene.program(input.device_addr, output.device_addr, BYTES);
+    scene.enable_interrupt();
+    scene.start();
+    if wrong {
+        scene.invalidate(&output, 0..BYTES);
+    }
+    scene.sleep();
+    if !wrong {
+        scene.invalidate(&output, 0..BYTES);
+    }
+    let verdict = output.compare(1);
+    scene.disable_interrupt();
+    verdict
+}
