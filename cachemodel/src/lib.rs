@@ -11,7 +11,8 @@
 //!  QEMU ── plugin ── board ──┬── instruction, walk, cpu, filter   what the CPU does, and where
 //!                            ├── zdma, transfer, accelerator      what bus masters do
 //!                            ├── interrupt                        how one of them calls the CPU
-//!                            ├── model, master, page, flights, policy   the cache
+//!                            ├── model, master, page, policy      the cache
+//!                            ├── flights, barriers, unfinished    what is not over yet
 //!                            └── process, symbols, report, output who did it
 //! ```
 //!
