@@ -161,3 +161,46 @@ fn a_store_after_the_device_is_done_and_the_line_dropped_is_not() {
     model.store(&USER, PAYLOAD, 1);
     assert_eq!(kinds(&model), []);
 }
+
+/// A device reads the first half of a line.
+fn device_reads_half(model: &mut Model<Ram>) {
+    model.start_transfer();
+    let start = Place {
+        pc: 4,
+        master: DEVICE,
+        ..Place::default()
+    };
+    let master = Master {
+        start,
+        barriers: model.barriers(),
+        coherent: false,
+    };
+    model.master_read(&master, REGION + 0x2000, &mut [0; 32]);
+}
+
+fn store(model: &mut Model<Ram>, address: u64) {
+    model.memory.write(address, &[9]);
+    model.store(&USER, address, 1);
+}
+
+#[test]
+fn a_store_to_what_the_device_reads_is_too_early() {
+    let mut model = after_transfer("never");
+    load(&mut model, REGION + 0x2000);
+    device_reads_half(&mut model);
+    // The rest of the line is nobody's.
+    store(&mut model, REGION + 0x2020);
+    assert_eq!(kinds(&model), []);
+    store(&mut model, REGION + 0x201f);
+    assert_eq!(kinds(&model), [Kind::MissingClean]);
+}
+
+#[test]
+fn a_store_after_the_device_has_read_is_not() {
+    let mut model = after_transfer("never");
+    load(&mut model, REGION + 0x2000);
+    device_reads_half(&mut model);
+    model.look_at(DEVICE);
+    store(&mut model, REGION + 0x2000);
+    assert_eq!(kinds(&model), []);
+}

@@ -38,6 +38,7 @@ impl<M: Memory> Model<M> {
         let inside = self.clip(address, len);
         for piece in pieces(inside.start, inside.end - inside.start) {
             let mistake = self.judge_read(master, &piece);
+            self.mark_read(master, &piece);
             let index = self.index(piece.page);
             let Some(page) = &self.pages[index] else {
                 continue;
@@ -75,6 +76,21 @@ impl<M: Memory> Model<M> {
                 let seen = page.device(&piece.bytes);
                 bytes[at..at + seen.len()].copy_from_slice(seen);
             }
+        }
+    }
+
+    /// What a bus master reads the CPU must leave alone until it is known to be done.
+    fn mark_read(&mut self, master: &Master, piece: &Piece) {
+        let reader = self.places.index(master.start);
+        let index = self.index(piece.page);
+        if let Some(page) = &mut self.pages[index] {
+            let line = &mut page.lines[piece.line];
+            let transfer = self.flights.current();
+            if line.read_flight != transfer || line.reader != reader {
+                line.reading = 0;
+            }
+            line.reading |= piece.mask;
+            (line.reader, line.read_flight) = (reader, transfer);
         }
     }
 
@@ -168,6 +184,7 @@ impl<M: Memory> Model<M> {
     pub fn judge_reread(&mut self, master: &Master, address: u64, before: &[u8], bytes: &mut [u8]) {
         let inside = self.clip(address, bytes.len() as u64);
         for piece in pieces(inside.start, inside.end - inside.start) {
+            self.mark_read(master, &piece);
             let index = self.index(piece.page);
             let Some(page) = &self.pages[index] else {
                 continue;

@@ -264,23 +264,34 @@ impl<M: Memory> Model<M> {
         self.note(piece.page + piece.line as u64 * LINE);
     }
 
-    /// A store of a process to a line that a device is writing, as far as anybody knows.
+    /// A store of a process to what a device is reading, or to a line that one is writing, as far as
+    /// anybody knows.
     fn judge_store(&mut self, access: &Access, piece: &Piece) {
         let index = self.index(piece.page);
         let Some(page) = &mut self.pages[index] else {
             return;
         };
-        let lines = page.addresses_of(piece.line);
-        let line = &mut page.lines[piece.line];
-        if line.stale == 0 || access.kernel || access.attribute == Attribute::NonCacheable {
+        if access.kernel || access.attribute == Attribute::NonCacheable {
             return;
         }
-        let cause = self.places.get(line.device);
-        if self.flights.is_in_flight(cause.master, line.flight) {
-            // What becomes of the line from here on follows from this mistake.
-            line.stale = 0;
-            self.reports
-                .add(Kind::LostToEviction, access.place, Some(cause), lines);
+        let lines = page.addresses_of(piece.line);
+        let line = &mut page.lines[piece.line];
+        // What becomes of the line from here on follows from this mistake.
+        if line.reading & piece.mask != 0 {
+            line.reading &= !piece.mask;
+            let cause = self.places.get(line.reader);
+            if self.flights.is_in_flight(cause.master, line.read_flight) {
+                self.reports
+                    .add(Kind::MissingClean, access.place, Some(cause), lines.clone());
+            }
+        }
+        if line.stale != 0 {
+            let cause = self.places.get(line.device);
+            if self.flights.is_in_flight(cause.master, line.flight) {
+                line.stale = 0;
+                self.reports
+                    .add(Kind::LostToEviction, access.place, Some(cause), lines);
+            }
         }
     }
 

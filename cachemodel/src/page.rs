@@ -46,6 +46,10 @@ pub(crate) struct Line {
     pub(crate) stored: u32,
     /// The number of the transfer that wrote the stale bytes.
     pub(crate) flight: u32,
+    /// Bytes that a device read last, a bit each, the place of its start and the transfer's number.
+    pub(crate) reading: u64,
+    pub(crate) reader: u32,
+    pub(crate) read_flight: u32,
 
     /// The line is in the cache.
     pub(crate) present: bool,

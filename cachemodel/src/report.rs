@@ -62,10 +62,10 @@ impl Kind {
     pub fn summary(self) -> &'static str {
         match self {
             Self::MissingClean => {
-                "the device read memory whose newest content was still in the cache"
+                "the device read, or may still read, memory whose newest content was in the cache"
             }
             Self::LostToEviction => {
-                "the device wrote to lines that held stores of the CPU; \
+                "the device wrote, or may still write, to lines that held stores of the CPU; \
                  their eviction overwrites its result"
             }
             Self::MissingInvalidate => {

@@ -143,7 +143,8 @@ programs! {
         no_invalidate_after_interrupt
         operand_reused_before_interrupt
         interrupt_is_no_barrier
-        invalidate_before_interrupt;
+        invalidate_before_interrupt
+        input_refilled_before_wait;
     mappings:
         moved_mapping_cleaned_by_old_length
         tail_unmapped_before_clean

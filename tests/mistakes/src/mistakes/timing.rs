@@ -226,3 +226,24 @@ pub(crate) fn invalidate_before_interrupt(scene: &Scene, wrong: bool) -> Verdict
     scene.disable_interrupt();
     verdict
 }
+
+pub(crate) fn input_refilled_before_wait(scene: &Scene, wrong: bool) -> Verdict {
+    let (input, output) = (scene.input(1), scene.used_output());
+    scene.program(input.device_addr, output.device_addr, BYTES);
+    scene.start();
+    let next = || {
+        input.fill(2);
+        scene.flush(&input, 0..BYTES);
+    };
+    if wrong {
+        next();
+    }
+    scene.wait();
+    if !wrong {
+        next();
+    }
+    scene.invalidate(&output, 0..BYTES);
+    output
+        .compare(1)
+        .and(scene.seen_by_device(&input).compare(2))
+}
