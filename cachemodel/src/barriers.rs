@@ -2,8 +2,8 @@
 
 //! How many barriers there have been: a moment, for those who must have waited for something.
 //!
-//! The barriers that the kernel executes while it handles an interrupt, or runs others in between, are
-//! luck for the process that was interrupted. So what was unfinished then is unfinished again when the
+//! The barriers that the kernel executes while it handles an interrupt or a fault, or runs others in
+//! between, are luck for the process that was interrupted. So what was unfinished then is unfinished again when the
 //! process goes on.
 
 /// Intervals between barriers that are open at the same time: of a process that was interrupted.

@@ -363,12 +363,14 @@ impl<M: Memory> Board<M> {
         self.resolve(registers);
     }
 
-    /// Where the kernel begins to handle an interrupt that came while a process ran.
-    pub fn interrupt_entry(&self) -> Option<u64> {
-        self.symbols.kernel_address("el0t_64_irq_handler")
+    /// Where the kernel begins to handle interrupts that come while a process runs, and where system
+    /// calls and faults of a process; 0 if it is not known.
+    pub fn kernel_entries(&self) -> [u64; 2] {
+        ["el0t_64_irq_handler", "el0t_64_sync_handler"]
+            .map(|name| self.symbols.kernel_address(name).unwrap_or(0))
     }
 
-    /// The kernel begins to handle an interrupt that came while a process ran, which had left
+    /// The kernel begins to handle a fault, or an interrupt that came while a process ran, which had left
     /// something `unfinished` or not.
     pub fn interrupted(&mut self, registers: &impl Registers, pc: u64, unfinished: bool) {
         let process = self.place(registers, pc).process;

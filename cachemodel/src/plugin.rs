@@ -37,8 +37,12 @@ static MAINTAINED: AtomicBool = AtomicBool::new(false);
 /// Whether the CPU stored to a page that matters since the last ordering barrier.
 static STORED: AtomicBool = AtomicBool::new(false);
 
-/// Address of the kernel's code for interrupts of processes; 0 if it is not known.
+/// Addresses of the kernel's code for interrupts, and for calls and faults, of processes; 0 if it is
+/// not known.
 static INTERRUPT_ENTRY: AtomicU64 = AtomicU64::new(0);
+static FAULT_ENTRY: AtomicU64 = AtomicU64::new(0);
+/// Whether a process calls the kernel.
+static CALLED: AtomicBool = AtomicBool::new(false);
 /// Whether a process was interrupted and has not gone on yet.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 /// Whether an interrupt told something that no process has asked for.
@@ -126,7 +130,9 @@ fn install(info: &qemu::Info, arguments: &[String]) -> Result<(), String> {
     if let Some(base) = config.accelerator {
         board.add_accelerator(base, config.interrupt);
     }
-    INTERRUPT_ENTRY.store(board.interrupt_entry().unwrap_or(0), Relaxed);
+    let [interrupts, faults] = board.kernel_entries();
+    INTERRUPT_ENTRY.store(interrupts, Relaxed);
+    FAULT_ENTRY.store(faults, Relaxed);
     // Set once: QEMU calls once.
     let _ = REPORT.set((config.json, !config.quiet));
     BOARD
@@ -192,12 +198,18 @@ extern "C" fn translated(_id: u64, tb: *mut c_void) {
         if len != word.len() {
             continue;
         }
-        if pc == INTERRUPT_ENTRY.load(Relaxed) {
+        let entry: Option<qemu::InsnCallback> = match pc {
+            0 => None,
+            _ if pc == INTERRUPT_ENTRY.load(Relaxed) => Some(process_interrupted),
+            _ if pc == FAULT_ENTRY.load(Relaxed) => Some(process_calls_or_faults),
+            _ => None,
+        };
+        if let Some(entry) = entry {
             // SAFETY: the instruction is valid, and the callback takes the packed address.
             unsafe {
                 qemu::qemu_plugin_register_vcpu_insn_exec_cb(
                     insn,
-                    process_interrupted,
+                    entry,
                     qemu::CB_R_REGS,
                     userdata,
                 );
@@ -341,7 +353,15 @@ extern "C" fn process_interrupted(_vcpu: c_uint, userdata: *mut c_void) {
     }
 }
 
+extern "C" fn process_calls_or_faults(vcpu: c_uint, userdata: *mut c_void) {
+    // A barrier that a fault comes by is luck too.
+    if !CALLED.swap(false, Relaxed) {
+        process_interrupted(vcpu, userdata);
+    }
+}
+
 extern "C" fn system_call(_vcpu: c_uint, _userdata: *mut c_void) {
+    CALLED.store(true, Relaxed);
     if !ANNOUNCED.load(Relaxed) {
         return;
     }
