@@ -63,12 +63,8 @@ pub struct Board<M> {
     frames: Vec<Frames>,
     /// Processes that wait for the end of an interrupt, by number.
     interrupted: HashMap<u32, Interrupted>,
-    /// The process in which the kernel handles an interrupt.
-    in_interrupt: Option<u32>,
-    /// The process that started each bus master last.
-    starters: HashMap<u32, u32>,
-    /// The bus master of which an interrupt told while its process ran on.
-    announced: Option<u32>,
+    /// Who started each bus master last.
+    starters: HashMap<u32, Starter>,
 }
 
 /// Names the accelerator in a [`Place`]; lower numbers are channels of ZDMA, from 1 on.
@@ -78,6 +74,16 @@ const ACCELERATOR: u32 = 100;
 const INTERRUPT_ACKNOWLEDGE: u64 = 0xf902_000c;
 /// The number in it.
 const INTERRUPT_NUMBER: u32 = 0x3ff;
+
+/// A process that started a bus master.
+#[derive(Debug)]
+struct Starter {
+    process: u32,
+    /// Whether it has made a system call since that may tell of the end.
+    asked: bool,
+    /// Whether the kernel has taken the interrupt since, and nobody has asked.
+    interrupted: bool,
+}
 
 /// The register with the number of a system call, and that of ioctl.
 const SYSTEM_CALL_NUMBER: u8 = 8;
@@ -137,9 +143,7 @@ impl<M: Memory> Board<M> {
             process_index: HashMap::new(),
             frames: Vec::new(),
             interrupted: HashMap::new(),
-            in_interrupt: None,
             starters: HashMap::new(),
-            announced: None,
         }
     }
 
@@ -245,7 +249,7 @@ impl<M: Memory> Board<M> {
             ..self.place(registers, pc)
         };
         if zdma::may_start(register) {
-            self.starters.insert(start.master, start.process);
+            self.note_starter(start);
             self.look_for_uncached(registers);
         }
         if zdma::acknowledges(register) {
@@ -268,28 +272,41 @@ impl<M: Memory> Board<M> {
                 None => continue,
             };
             // A process that runs on does not know before it asks.
-            let starter = self.starters.get(&master).copied();
-            if starter.is_some() && self.in_interrupt == starter {
-                self.announced = Some(master);
-            } else {
-                self.model.look_at(master);
+            match self.starters.get_mut(&master) {
+                Some(starter) if !starter.asked => starter.interrupted = true,
+                _ => self.model.look_at(master),
             }
         }
     }
 
-    /// Whether an interrupt told something that no process has asked for.
-    pub fn has_announced(&self) -> bool {
-        self.announced.is_some()
+    /// Whether a process started a bus master and has not asked yet what became of it.
+    pub fn has_starters(&self) -> bool {
+        self.starters.values().any(|starter| !starter.asked)
     }
 
     /// A process calls the kernel. All calls but those to the driver may tell of an interrupt.
-    pub fn system_call(&mut self, registers: &impl Registers) {
+    pub fn system_call(&mut self, registers: &impl Registers, pc: u64) {
         if registers.general(SYSTEM_CALL_NUMBER) == SYSTEM_CALL_IOCTL {
             return;
         }
-        if let Some(master) = self.announced.take() {
-            self.model.look_at(master);
+        let process = self.place(registers, pc).process;
+        for (master, starter) in &mut self.starters {
+            if starter.process == process {
+                starter.asked = true;
+                if std::mem::take(&mut starter.interrupted) {
+                    self.model.look_at(*master);
+                }
+            }
         }
+    }
+
+    fn note_starter(&mut self, start: Place) {
+        let starter = Starter {
+            process: start.process,
+            asked: false,
+            interrupted: false,
+        };
+        self.starters.insert(start.master, starter);
     }
 
     fn is_accelerator(&self, physical: u64) -> bool {
@@ -314,7 +331,7 @@ impl<M: Memory> Board<M> {
         };
         let offset = physical - registers_at.start;
         if Accelerator::is_doorbell(offset) {
-            self.starters.insert(start.master, start.process);
+            self.note_starter(start);
             self.look_for_uncached(registers);
             if !self.doorbells.contains_key(&start) {
                 let frames = self.backtrace(registers, start);
@@ -370,14 +387,9 @@ impl<M: Memory> Board<M> {
             .map(|name| self.symbols.kernel_address(name).unwrap_or(0))
     }
 
-    /// The kernel begins to handle a fault, or an interrupt that came while a process ran, which had left
-    /// something `unfinished` or not.
-    pub fn interrupted(&mut self, registers: &impl Registers, pc: u64, unfinished: bool) {
+    /// The kernel begins to handle a fault, or an interrupt that came while a process ran.
+    pub fn interrupted(&mut self, registers: &impl Registers, pc: u64) {
         let process = self.place(registers, pc).process;
-        self.in_interrupt = Some(process);
-        if !unfinished {
-            return;
-        }
         // A process that an interrupt ends never goes on.
         if self.interrupted.len() == MOST_INTERRUPTED {
             self.interrupted.clear();
@@ -387,7 +399,6 @@ impl<M: Memory> Board<M> {
 
     /// The kernel returns from an exception. Says whether to a process that had been interrupted.
     pub fn returns(&mut self, registers: &impl Registers, pc: u64) -> bool {
-        self.in_interrupt = None;
         let process = self.place(registers, pc).process;
         let Some(interrupted) = self.interrupted.remove(&process) else {
             return false;

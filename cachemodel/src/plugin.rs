@@ -45,8 +45,8 @@ static FAULT_ENTRY: AtomicU64 = AtomicU64::new(0);
 static CALLED: AtomicBool = AtomicBool::new(false);
 /// Whether a process was interrupted and has not gone on yet.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-/// Whether an interrupt told something that no process has asked for.
-static ANNOUNCED: AtomicBool = AtomicBool::new(false);
+/// Whether a process may have started a bus master and has not asked yet what became of it.
+static STARTED: AtomicBool = AtomicBool::new(false);
 
 fn board() -> Option<MutexGuard<'static, Board<Ddr>>> {
     let board = BOARD.get()?;
@@ -272,6 +272,9 @@ extern "C" fn memory_accessed(_vcpu: c_uint, info: c_uint, address: u64, userdat
     }
     if let (Some(mut board), Some(registers)) = (board(), HANDLES.get()) {
         board.access(&FILTER, registers, &access, value);
+        if is_store {
+            STARTED.store(board.has_starters(), Relaxed);
+        }
     }
 }
 
@@ -346,9 +349,11 @@ extern "C" fn tables_change(_vcpu: c_uint, _userdata: *mut c_void) {
 }
 
 extern "C" fn process_interrupted(_vcpu: c_uint, userdata: *mut c_void) {
-    let unfinished = MAINTAINED.load(Relaxed) || STORED.load(Relaxed);
+    if !MAINTAINED.load(Relaxed) && !STORED.load(Relaxed) {
+        return;
+    }
     if let (Some(mut board), Some(registers)) = (board(), HANDLES.get()) {
-        board.interrupted(registers, unpack(userdata).0, unfinished);
+        board.interrupted(registers, unpack(userdata).0);
         INTERRUPTED.store(true, Relaxed);
     }
 }
@@ -360,14 +365,14 @@ extern "C" fn process_calls_or_faults(vcpu: c_uint, userdata: *mut c_void) {
     }
 }
 
-extern "C" fn system_call(_vcpu: c_uint, _userdata: *mut c_void) {
+extern "C" fn system_call(_vcpu: c_uint, userdata: *mut c_void) {
     CALLED.store(true, Relaxed);
-    if !ANNOUNCED.load(Relaxed) {
+    if !STARTED.load(Relaxed) {
         return;
     }
     if let (Some(mut board), Some(registers)) = (board(), HANDLES.get()) {
-        board.system_call(registers);
-        ANNOUNCED.store(board.has_announced(), Relaxed);
+        board.system_call(registers, unpack(userdata).0);
+        STARTED.store(board.has_starters(), Relaxed);
     }
 }
 
@@ -381,7 +386,6 @@ extern "C" fn exception_returns(_vcpu: c_uint, userdata: *mut c_void) {
             STORED.store(true, Relaxed);
         }
         INTERRUPTED.store(board.has_interrupted(), Relaxed);
-        ANNOUNCED.store(board.has_announced(), Relaxed);
     }
 }
 
