@@ -8,7 +8,7 @@ use crate::{
     kapi::{
         dmem::{Accounting, Charge},
         region::{Extent, Region},
-        task,
+        task, trace,
     },
     shared::{
         abi,
@@ -252,6 +252,7 @@ impl Pool {
         let flags = request.flags;
         let buffer = place.write(Buffer::new(self.clone(), blocks, flags, client, slot));
         buffer.clear()?;
+        trace::alloc(buffer.phys_addr(), buffer.bytes(), flags);
         Ok(buffer.into())
     }
 
@@ -354,8 +355,14 @@ impl Pool {
         drop(state);
         drop(rest);
         match released {
-            Released::Free => self.counters.frees.add(1),
-            Released::Quarantined => self.counters.quarantined.add(1),
+            Released::Free => {
+                self.counters.frees.add(1);
+                trace::free(self.phys_addr_of(blocks), self.bytes_of(blocks));
+            }
+            Released::Quarantined => {
+                self.counters.quarantined.add(1);
+                trace::quarantine(self.phys_addr_of(blocks), self.bytes_of(blocks));
+            }
             Released::Corrupt => pr_err!(
                 "blocks [{}, {}) were not allocated when their buffer went\n",
                 blocks.start(),

@@ -9,7 +9,10 @@
 use crate::{
     buffer::Buffer,
     file::OpenFile,
-    kapi::cache::{self, Operation},
+    kapi::{
+        cache::{self, Operation},
+        trace,
+    },
     pool::Pool,
     shared::abi,
     translate,
@@ -43,7 +46,14 @@ pub(crate) fn sync(
     }
     let mut lines = 0u64;
     for target in &targets {
-        lines = lines.saturating_add(target.buffer.sync(target.offset, target.len, operation)?);
+        let done = target.buffer.sync(target.offset, target.len, operation)?;
+        lines = lines.saturating_add(done);
+        trace::sync(
+            target.buffer.phys_addr().saturating_add(target.offset),
+            target.len,
+            done,
+            operation == Operation::CleanInvalidate,
+        );
     }
     cache::barrier();
 

@@ -20,7 +20,7 @@ pub(crate) fn fmt(context: &Context) -> Result<()> {
     run(context.cargo().args(["fmt", "--all", "--check"]))?;
     let mut module = Command::new(context.tools.rustc.with_file_name("rustfmt"));
     module.current_dir(&context.root);
-    run(module.args(["--check", "--edition", "2021", "driver/fpgamem.rs"]))
+    run(module.args(["--check", "--edition", "2021", "driver/main.rs"]))
 }
 
 /// Clippy, for the host and, of the programs that run there, for the guest.

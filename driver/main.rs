@@ -36,6 +36,7 @@ mod kapi {
     pub(crate) mod region;
     pub(crate) mod shared_pages;
     pub(crate) mod task;
+    pub(crate) mod trace;
     pub(crate) mod uaccess;
     pub(crate) mod vma;
 }
