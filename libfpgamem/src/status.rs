@@ -7,8 +7,9 @@ use crate::map::Map;
 use fpgamem_shared::abi;
 use std::fs::File;
 
-/// Bytes of the area: a word for each of 4096 buffers. Those beyond need an ioctl per change.
-const BYTES: usize = 16 << 10;
+/// Bytes of the area: a page, with a word for each of 1024 buffers. Those beyond need an ioctl per
+/// change.
+const BYTES: usize = 4 << 10;
 
 /// The status area of an open file.
 #[derive(Debug)]

@@ -16,7 +16,7 @@ use nix::unistd::Pid;
 
 const BLOCK: usize = 16384;
 /// Buffers that have a word in the area that the library maps.
-const SLOTS: usize = 4096;
+const SLOTS: usize = 1024;
 
 fn device() -> Device {
     Device::open().expect("the device is there")
