@@ -7,13 +7,15 @@
 //! root, hence they are compiled for the guest's architecture only and run there with one test
 //! thread: many of them count free blocks, and some fork.
 //!
-//! `unsafe` is in [`node`], [`mapping`], `access` and [`child`]; the test programs forbid it.
+//! `unsafe` is in [`node`], [`mapping`], `access`, [`calls`] and [`child`]; the test programs forbid it.
 
 #![deny(unsafe_code)]
 
 #[expect(unsafe_code, reason = "loads and stores in mapped memory")]
 mod access;
 pub mod block_map;
+#[expect(unsafe_code, reason = "system calls on mapped memory")]
+pub mod calls;
 pub mod cgroup;
 #[expect(unsafe_code, reason = "fork, and files received from another process")]
 pub mod child;

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Rarer system calls on mapped memory.
+
+use crate::mapping::{host_len, Mapping};
+use nix::errno::Errno;
+use std::ops::Range;
+
+impl Mapping {
+    /// Gives advice about everything by its number, known or not. Not for `MADV_HWPOISON` and
+    /// `MADV_SOFT_OFFLINE`, which take pages from the whole system.
+    pub fn advise_by_number(&self, advice: i32) -> Result<(), Errno> {
+        assert!(!(100..=101).contains(&advice), "advice {advice} is drastic");
+        let len = host_len(self.len());
+        let at = self.pointer(0, len).cast();
+        // SAFETY: the range is this value's, and nothing refers to its memory.
+        Errno::result(unsafe { libc::madvise(at, len, advice) }).map(drop)
+    }
+
+    /// `msync` of everything.
+    pub fn msync(&self, flags: i32) -> Result<(), Errno> {
+        let len = host_len(self.len());
+        let at = self.pointer(0, len).cast();
+        // SAFETY: the range is mapped.
+        Errno::result(unsafe { libc::msync(at, len, flags) }).map(drop)
+    }
+
+    /// `mlock` of everything.
+    pub fn lock(&self) -> Result<(), Errno> {
+        let len = host_len(self.len());
+        let at = self.pointer(0, len).cast_const().cast();
+        // SAFETY: the range is mapped.
+        Errno::result(unsafe { libc::mlock(at, len) }).map(drop)
+    }
+
+    /// `mincore` of everything: one byte per page.
+    pub fn residency(&self) -> Result<Vec<u8>, Errno> {
+        let len = host_len(self.len());
+        let mut pages = vec![0; len.div_ceil(host_len(crate::PAGE))];
+        let at = self.pointer(0, len).cast();
+        // SAFETY: the range is mapped, and the vector has a byte for each of its pages.
+        Errno::result(unsafe { libc::mincore(at, len, pages.as_mut_ptr()) })?;
+        Ok(pages)
+    }
+
+    /// `remap_file_pages` of `range` to an offset in pages. Where that fails, `range` counts as
+    /// mapped still.
+    pub fn remap_file_pages(&self, range: Range<u64>, page_offset: usize) -> Result<(), Errno> {
+        let len = host_len(range.end - range.start);
+        let at: *mut libc::c_void = self.pointer(range.start, len).cast();
+        // SAFETY: the range is this value's, and nothing refers to its memory.
+        let result =
+            unsafe { libc::syscall(libc::SYS_remap_file_pages, at, len, 0, page_offset, 0) };
+        Errno::result(result).map(drop)
+    }
+
+    /// `mremap` that would leave the old range mapped, too.
+    pub fn mremap_dontunmap(&self) -> Result<(), Errno> {
+        let len = host_len(self.len());
+        let at = self.pointer(0, len).cast();
+        let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_DONTUNMAP;
+        // SAFETY: the range is this value's, and nothing refers to its memory.
+        let moved = unsafe { libc::mremap(at, len, len, flags) };
+        if moved == libc::MAP_FAILED {
+            return Err(Errno::last());
+        }
+        // SAFETY: the kernel has just made this mapping, and nobody else knows it.
+        Errno::result(unsafe { libc::munmap(moved, len) }).map(drop)
+    }
+
+    /// `munmap` of `range` that is expected to be refused.
+    ///
+    /// # Panics
+    ///
+    /// Where it succeeds.
+    pub fn unmap_refused(&self, range: Range<u64>) -> Errno {
+        let len = host_len(range.end - range.start);
+        let at = self.pointer(range.start, len).cast();
+        // SAFETY: the range is this value's, and the test ends if the mapping does.
+        Errno::result(unsafe { libc::munmap(at, len) }).expect_err("munmap is refused")
+    }
+}
+
+/// Locks all memory of this process, now and in future, and lets it go again.
+///
+/// # Panics
+///
+/// Where `during` does.
+pub fn with_all_memory_locked(during: impl FnOnce()) -> Result<(), Errno> {
+    // SAFETY: the call has no condition.
+    Errno::result(unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE) })?;
+    during();
+    // SAFETY: the call has no condition.
+    Errno::result(unsafe { libc::munlockall() }).map(drop)
+}
