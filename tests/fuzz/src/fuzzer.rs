@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The coordinator: chooses operations, has workers carry them out, and compares.
+
+use crate::kinds::{Kind, Tally, KINDS};
+use crate::message::{Action, Answer, Request, Socket};
+use crate::model::{Model, Vma};
+use fpgamem_tests::pattern::Random;
+use fpgamem_tests::zdma::Zdma;
+use fpgamem_tests::{Errno, Node, Stats};
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt::Debug;
+
+/// Requests that a report shows.
+const SHOWN: usize = 30;
+
+/// What an operation came to; `None` if there is nothing that it could be done to.
+pub(crate) type Step = Result<Option<Result<(), Errno>>, String>;
+
+/// A request as a report shows it: number of the operation, worker, and result.
+type Recent = (u64, u32, Request, Option<Result<u64, Errno>>);
+
+/// The coordinator.
+pub(crate) struct Fuzzer {
+    pub(crate) model: Model,
+    pub(crate) random: Random,
+    pub(crate) sockets: BTreeMap<u32, Socket>,
+    pub(crate) last_process: u32,
+    pub(crate) zdma: Zdma,
+    /// For what is asked beside the sequence.
+    pub(crate) node: Node,
+    /// The counts before the sequence.
+    pub(crate) before: Stats,
+    /// The last requests.
+    recent: VecDeque<Recent>,
+    number: u64,
+}
+
+/// Compares.
+pub(crate) fn same<T: Debug + PartialEq>(what: &str, expected: T, seen: T) -> Result<(), String> {
+    if expected == seen {
+        return Ok(());
+    }
+    Err(format!("{what}: expected {expected:x?}, seen {seen:x?}"))
+}
+
+impl Fuzzer {
+    /// Runs a request in a worker.
+    pub(crate) fn call(&mut self, process: u32, request: Request) -> Result<Answer, String> {
+        let mut request = request;
+        let threadable = !matches!(
+            request.action,
+            Action::Fork | Action::Exit | Action::Give | Action::Take
+        );
+        request.thread = threadable && self.random.below(64) == 0;
+        self.note(process, request);
+        let gone = |errno| format!("the worker is gone ({errno})");
+        let socket = self.sockets.get(&process).ok_or("no such worker")?;
+        socket.send_request(&request, None).map_err(gone)?;
+        let (answer, _) = socket.receive_answer().map_err(gone)?;
+        self.answered(answer.result);
+        Ok(answer)
+    }
+
+    /// A system call in a worker.
+    pub(crate) fn syscall(
+        &mut self,
+        process: u32,
+        number: libc::c_long,
+        args: &[u64],
+    ) -> Result<Result<u64, Errno>, String> {
+        let mut all = vec![number.unsigned_abs()];
+        all.extend_from_slice(args);
+        Ok(self
+            .call(process, Request::new(Action::Syscall, &all))?
+            .result)
+    }
+
+    pub(crate) fn note(&mut self, process: u32, request: Request) {
+        if self.recent.len() == SHOWN {
+            self.recent.pop_front();
+        }
+        self.recent.push_back((self.number, process, request, None));
+    }
+
+    pub(crate) fn answered(&mut self, result: Result<u64, Errno>) {
+        if let Some(last) = self.recent.back_mut() {
+            last.3 = Some(result);
+        }
+    }
+
+    /// True in so many of a hundred cases.
+    pub(crate) fn chance(&mut self, percent: u64) -> bool {
+        self.random.below(100) < percent
+    }
+
+    /// A random place in a collection.
+    pub(crate) fn index(&mut self, len: usize) -> usize {
+        let len = u64::try_from(len).unwrap_or(1).max(1);
+        usize::try_from(self.random.below(len)).unwrap_or(0)
+    }
+
+    /// A worker.
+    pub(crate) fn process(&mut self) -> u32 {
+        let index = self.index(self.model.processes.len());
+        self.model.processes.keys().nth(index).copied().unwrap_or(0)
+    }
+
+    /// A worker and one of its descriptors, with the file.
+    pub(crate) fn descriptor(&mut self) -> Option<(u32, u64, u32)> {
+        let process = self.process();
+        let count = self.model.processes[&process].descriptors.len();
+        let index = self.index(count);
+        let (descriptor, file) = *self.model.processes[&process].descriptors.get(index)?;
+        Some((process, descriptor, file))
+    }
+
+    /// A mapping of a worker: first address and VMA.
+    pub(crate) fn mapping(&mut self, process: u32) -> Option<(u64, Vma)> {
+        let index = self.index(self.model.processes[&process].vmas.len());
+        let vmas = &self.model.processes[&process].vmas;
+        vmas.iter().nth(index).map(|(&start, &vma)| (start, vma))
+    }
+
+    /// A handle of a file and the buffer behind it.
+    pub(crate) fn handle(&mut self, file: u32) -> Option<(u32, u32)> {
+        let index = self.index(self.model.files[&file].handles.len());
+        let handles = &self.model.files[&file].handles;
+        handles
+            .iter()
+            .nth(index)
+            .map(|(&handle, &buffer)| (handle, buffer))
+    }
+
+    fn step(&mut self, kind: Kind) -> Step {
+        match kind {
+            Kind::Info => self.info(),
+            Kind::Alloc => self.alloc(),
+            Kind::Free => self.free(),
+            Kind::Query => self.query(),
+            Kind::UserToPhys => self.user_to_phys(),
+            Kind::PhysToUser => self.phys_to_user(),
+            Kind::Flush => self.sync_one(false),
+            Kind::Invalidate => self.sync_one(true),
+            Kind::Sync => self.sync_many(),
+            Kind::SetOwner => self.set_owner(),
+            Kind::Quiet => self.quiet(),
+            Kind::UnknownCommand => self.unknown_command(),
+            Kind::BadPointer => self.bad_pointer(),
+            Kind::MapNew => self.map_new(false),
+            Kind::MapHandle => self.map_handle(),
+            Kind::MapFixed => self.map_new(true),
+            Kind::Unmap => self.unmap(),
+            Kind::Remap => self.remap(),
+            Kind::Protect => self.protect(),
+            Kind::Advise => self.advise(),
+            Kind::Load => self.load(),
+            Kind::Store => self.store(),
+            Kind::Digest => self.digest(),
+            Kind::Fork => self.fork(),
+            Kind::Start => self.start(),
+            Kind::Exit => self.exit(),
+            Kind::Kill => self.kill(),
+            Kind::Open => self.open(),
+            Kind::Duplicate => self.duplicate(),
+            Kind::Close => self.close(),
+            Kind::Pass => self.pass(),
+            Kind::Fdinfo => self.fdinfo(),
+            Kind::Debugfs => self.debugfs(),
+            Kind::Zdma => self.copy_by_zdma(),
+        }
+    }
+
+    /// One operation, of whatever kind can be done now.
+    fn one(&mut self, tally: &mut Tally) -> Result<(), String> {
+        let sum: u64 = KINDS.iter().map(|(_, weight)| weight).sum();
+        loop {
+            let mut at = self.random.below(sum);
+            let chosen = KINDS.iter().find(|(_, weight)| {
+                let found = at < *weight;
+                at = at.saturating_sub(*weight);
+                found
+            });
+            let Some((kind, _)) = chosen else { continue };
+            let quarantined = self.model.counts.quarantined;
+            let step = self.step(*kind).map_err(|why| format!("{kind:?}: {why}"))?;
+            if self.model.counts.quarantined != quarantined {
+                self.end_quarantines()?;
+            }
+            if let Some(outcome) = step {
+                tally.add(*kind, outcome);
+                return Ok(());
+            }
+        }
+    }
+
+    fn sequence(&mut self, operations: u64, tally: &mut Tally) -> Result<(), String> {
+        self.start()?;
+        self.start()?;
+        for number in 1..=operations {
+            self.number = number;
+            self.one(tally)?;
+        }
+        self.debugfs()?;
+        while self.model.processes.len() > 1 {
+            self.kill()?;
+            self.end_quarantines()?;
+        }
+        let last = self.process();
+        self.end(last, true)?;
+        self.end_quarantines()?;
+        same("buffers at the end", 0, self.model.buffers.len())?;
+        self.debugfs().map(drop)
+    }
+
+    fn report(&self, why: &str) -> String {
+        let mut text = format!(
+            "DIFFERENCE in operation {}: {why}\nthe last requests:",
+            self.number
+        );
+        for (number, process, request, result) in &self.recent {
+            let args = request.args;
+            text.push_str(&format!(
+                "\n  {number} worker {process} {:?}{} {args:x?} {:x?} = {result:x?}",
+                request.action,
+                if request.thread { " in a thread" } else { "" },
+                &request.payload[..9],
+            ));
+        }
+        text
+    }
+}
+
+/// Runs the sequence of a seed.
+pub(crate) fn run(seed: u64, operations: u64) -> Result<(), String> {
+    let node = Node::open();
+    let info = node.info().map_err(|errno| format!("INFO: {errno}"))?;
+    let before = Stats::read();
+    if before.blocks_free != before.blocks {
+        return Err("the pool is in use".to_owned());
+    }
+    let model = Model {
+        base: info.phys_addr,
+        block_bytes: info.block_bytes,
+        nr_blocks: u32::try_from(before.blocks).map_err(|error| error.to_string())?,
+        default_flags: info.flags,
+        ..Model::default()
+    };
+    let mut fuzzer = Fuzzer {
+        model,
+        random: Random::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+        sockets: BTreeMap::new(),
+        last_process: 0,
+        zdma: Zdma::open(),
+        node,
+        before,
+        recent: VecDeque::new(),
+        number: 0,
+    };
+    let mut tally = Tally::default();
+    let start = std::time::Instant::now();
+    let result = fuzzer.sequence(operations, &mut tally);
+    tally.print();
+    println!(
+        "{} frees, {} quarantined, {} s of the guest's clock",
+        fuzzer.model.counts.frees,
+        fuzzer.model.counts.quarantined,
+        start.elapsed().as_secs()
+    );
+    result.map_err(|why| fuzzer.report(&why))?;
+    tally.judge()
+}

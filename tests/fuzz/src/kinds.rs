@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The kinds of operation, how often each is tried, and how that went.
+
+use nix::errno::Errno;
+use std::collections::BTreeMap;
+
+macro_rules! kinds {
+    ($($name:ident $weight:literal)*) => {
+        /// A kind of operation.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub(crate) enum Kind { $($name),* }
+
+        /// Every kind, and how often it is tried, relative to the others.
+        pub(crate) const KINDS: &[(Kind, u64)] = &[$((Kind::$name, $weight)),*];
+    };
+}
+
+kinds! {
+    Info 15 Alloc 110 Free 60 Query 20 UserToPhys 25 PhysToUser 25 Flush 20 Invalidate 20 Sync 20
+    SetOwner 20 Quiet 16 UnknownCommand 16 BadPointer 20 MapNew 90 MapHandle 60 MapFixed 30
+    Unmap 110 Remap 30 Protect 30 Advise 20 Load 30 Store 60 Digest 30 Fork 18 Start 18 Exit 18
+    Kill 18 Open 30 Duplicate 20 Close 35 Pass 20 Fdinfo 24 Debugfs 16 Zdma 20
+}
+
+/// How many of each kind succeeded, and failed by errno.
+#[derive(Debug, Default)]
+pub(crate) struct Tally(BTreeMap<Kind, BTreeMap<i32, u64>>);
+
+impl Tally {
+    pub(crate) fn add(&mut self, kind: Kind, outcome: Result<(), Errno>) {
+        let errno = outcome.err().map_or(0, |errno| errno as i32);
+        *self.0.entry(kind).or_default().entry(errno).or_default() += 1;
+    }
+
+    /// Prints a line for each kind.
+    pub(crate) fn print(&self) {
+        println!("{:16} {:>8} {:>8}  failed", "operation", "tried", "ok");
+        for (kind, outcomes) in &self.0 {
+            let tried: u64 = outcomes.values().sum();
+            let ok = outcomes.get(&0).copied().unwrap_or(0);
+            let failed = outcomes.iter().filter(|(errno, _)| **errno != 0);
+            let failed: Vec<_> = failed
+                .map(|(errno, count)| format!("{:?} {count}", Errno::from_raw(*errno)))
+                .collect();
+            println!(
+                "{:16} {tried:8} {ok:8}  {}",
+                format!("{kind:?}"),
+                failed.join(", ")
+            );
+        }
+    }
+
+    /// Whether the sequence was worth it: 30 % of all succeed, and each kind is 1 % of all.
+    pub(crate) fn judge(&self) -> Result<(), String> {
+        let sum = |of: &BTreeMap<i32, u64>| of.values().sum::<u64>();
+        let all: u64 = self.0.values().map(sum).sum();
+        let ok: u64 = self
+            .0
+            .values()
+            .filter_map(|outcomes| outcomes.get(&0))
+            .sum();
+        println!("{all} operations, {ok} succeeded");
+        if ok * 100 < all * 30 {
+            return Err(format!("only {ok} of {all} operations succeeded"));
+        }
+        for (kind, _) in KINDS {
+            let tried = self.0.get(kind).map_or(0, sum);
+            if tried * 100 < all {
+                return Err(format!("only {tried} of {all} operations were {kind:?}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tally(ok: u64, failed: u64) -> Tally {
+        let outcomes = BTreeMap::from([(0, ok), (22, failed)]);
+        Tally(
+            KINDS
+                .iter()
+                .map(|(kind, _)| (*kind, outcomes.clone()))
+                .collect(),
+        )
+    }
+
+    #[test]
+    fn three_in_ten_must_succeed() {
+        assert!(tally(3, 7).judge().is_ok());
+        assert!(tally(29, 71).judge().is_err());
+    }
+
+    #[test]
+    fn a_kind_that_was_left_out_is_named() {
+        let mut tally = tally(5, 5);
+        tally.0.remove(&Kind::Remap);
+        assert!(tally.judge().is_err_and(|why| why.contains("Remap")));
+    }
+}

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! A fuzzer of the driver's whole ABI.
+//!
+//! Worker processes do one random operation after the other. The coordinator keeps a model of what
+//! must be live and predicts every outcome: the errno, addresses, sizes, bytes, and what INFO, fdinfo
+//! and debugfs say. The sequence is a function of the seed.
+//!
+//! `unsafe` is in [`sys`].
+
+#![deny(unsafe_code)]
+
+mod descriptors;
+mod fuzzer;
+mod ioctls;
+mod kinds;
+mod lives;
+mod mappings;
+mod message;
+mod model;
+mod observers;
+#[expect(
+    unsafe_code,
+    reason = "system calls and addresses that are named by numbers"
+)]
+mod sys;
+mod worker;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+/// Random operations on /dev/fpgamem0, compared with a model.
+#[derive(Debug, Parser)]
+struct Args {
+    /// Names the sequence
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Length of the sequence
+    #[arg(long, default_value_t = 100_000)]
+    operations: u64,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    println!("seed {}, {} operations", args.seed, args.operations);
+    match fuzzer::run(args.seed, args.operations) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(report) => {
+            println!("{report}");
+            println!(
+                "again: cargo xtask fuzz --seed {} --operations {}",
+                args.seed, args.operations
+            );
+            ExitCode::FAILURE
+        }
+    }
+}
