@@ -36,7 +36,8 @@ pub(crate) fn clippy(context: &Context) -> Result<()> {
     guest
         .current_dir(&context.root)
         .args(["-p", "fpgamem-tests", "-p", "fpgamem-examples"])
-        .args(["-p", crate::programs::SITUATIONS, "-p", "fpgamem-mistakes"]);
+        .args(["-p", crate::programs::SITUATIONS, "-p", "fpgamem-mistakes"])
+        .args(["-p", "fpgamem-fuzz"]);
     run(guest.args(quiet).args(deny))
 }
 

@@ -17,6 +17,7 @@ mod demo;
 mod driver;
 mod dt;
 mod files;
+mod fuzz;
 mod guest;
 mod guest_tests;
 mod initramfs;
@@ -66,6 +67,8 @@ enum Command {
     Demo(KernelArgs),
     /// Show that the cache model finds seeded mistakes, and reports nothing else
     Mistakes(mistakes::MistakesArgs),
+    /// Compare random sequences of the driver's whole ABI with a model
+    Fuzz(fuzz::FuzzArgs),
     /// Run everything that must pass
     Test(test::TestArgs),
     /// Measure in guest instructions
@@ -103,6 +106,7 @@ fn run(command: &Command) -> Result<i32> {
         Command::Demo(args) => return demo::main(&context, args),
         Command::Bench(args) => return bench::main(&context, args),
         Command::Mistakes(args) => return mistakes::main(&context, args),
+        Command::Fuzz(args) => return fuzz::main(&context, args),
         Command::Test(args) => return test::main(&context, args),
     }
     Ok(0)

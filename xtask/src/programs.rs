@@ -81,6 +81,12 @@ pub(crate) fn situations(context: &Context) -> Result<Vec<Program>> {
     build(context, "build", &["--package", SITUATIONS, "--bins"], what)
 }
 
+/// Builds the fuzzer of the driver's ABI.
+pub(crate) fn fuzz(context: &Context) -> Result<Vec<Program>> {
+    let arguments = ["--package", "fpgamem-fuzz", "--bins"];
+    build(context, "build", &arguments, "build the fuzzer")
+}
+
 fn build(
     context: &Context,
     subcommand: &str,
