@@ -93,3 +93,9 @@ pub fn with_all_memory_locked(during: impl FnOnce()) -> Result<(), Errno> {
     // SAFETY: the call has no condition.
     Errno::result(unsafe { libc::munlockall() }).map(drop)
 }
+
+/// Makes this process the one that inherits the children of its children.
+pub fn adopt_orphans() -> Result<(), Errno> {
+    // SAFETY: the operation takes numbers only.
+    Errno::result(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }).map(drop)
+}
