@@ -47,6 +47,11 @@ impl Unbound {
         }
     }
 
+    /// The name of the platform device.
+    pub fn name(&self) -> &str {
+        &self.device
+    }
+
     /// Binds the device again.
     ///
     /// # Panics

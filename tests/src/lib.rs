@@ -22,6 +22,7 @@ pub mod child;
 mod content;
 pub mod debugfs;
 pub mod driver;
+pub mod faults;
 pub mod kernel_log;
 #[expect(unsafe_code, reason = "mmap and its kin")]
 pub mod mapping;

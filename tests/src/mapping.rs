@@ -97,6 +97,15 @@ impl Mapping {
         }
     }
 
+    /// Unmaps `range`, which must be mapped, where the kernel may refuse.
+    pub fn try_unmap(&mut self, range: Range<u64>) -> Result<(), Errno> {
+        let (at, len) = self.owned(&range);
+        // SAFETY: the range is this value's, and nothing refers to its memory.
+        unsafe { mman::munmap(at, len) }?;
+        self.forget(range);
+        Ok(())
+    }
+
     /// Changes the protection of `range`.
     pub fn protect(&self, range: Range<u64>, protection: ProtFlags) -> Result<(), Errno> {
         let (at, len) = self.owned(&range);

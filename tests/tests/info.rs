@@ -143,7 +143,7 @@ fn what_is_offered_can_be_had_and_not_a_block_more() {
         .unwrap();
     for (align, len) in [
         (1 << 20, 3 * block),
-        (64 << 20, 5 * block),
+        (info.region_bytes / 16, 5 * block),
         (2 << 20, 9 << 20),
     ] {
         node.alloc(Alloc {

@@ -11,8 +11,7 @@ use clap::ValueEnum;
 use crate::cache_model::{CacheModel, CacheModelArgs};
 use crate::context::Context;
 use crate::driver::{self, Checks};
-use crate::guest::MachineArgs;
-use crate::guest_tests::{self, Report, Suite};
+use crate::guest_tests::{self, Lane, Report, Suite};
 use crate::kernel::{self, Kernel, KernelArgs};
 use crate::libtest::Totals;
 use crate::process::{capture, on_path, run, run_logged};
@@ -25,6 +24,12 @@ const CARGO_DENY: &str = "0.18.5";
 
 /// A guest that takes longer hangs.
 const GUEST_TIMEOUT_SECONDS: u64 = 900;
+
+/// The same for the debug kernel.
+const DEBUG_GUEST_TIMEOUT_SECONDS: u64 = 1500;
+
+/// The configuration with everything that notices what the driver does wrong.
+const DEBUG_KERNEL: &str = "debug";
 
 /// Options of `cargo xtask test`.
 #[derive(Debug, clap::Args)]
@@ -39,6 +44,9 @@ pub(crate) struct TestArgs {
     /// Only this stage; can be given several times
     #[arg(long, value_name = "STAGE")]
     only: Vec<Stage>,
+    /// Of the guest's tests only this program; can be given several times
+    #[arg(long = "program", value_name = "NAME")]
+    programs: Vec<String>,
 }
 
 /// Stages in the order in which they run.
@@ -59,6 +67,8 @@ enum Stage {
     Examples,
     Guest,
     BadDeviceTree,
+    DebugKernel,
+    GuestDebug,
     CacheModel,
 }
 
@@ -175,6 +185,10 @@ impl Session<'_> {
             }
             Stage::Guest => return self.guest(Suite::Normal),
             Stage::BadDeviceTree => return self.guest(Suite::BadDeviceTree),
+            Stage::DebugKernel => {
+                kernel::build(context, &self.debug_kernel())?;
+            }
+            Stage::GuestDebug => return self.guest_debug(),
             Stage::CacheModel => return self.cache_model(),
         }
         Ok(Report::default())
@@ -263,12 +277,43 @@ impl Session<'_> {
                 continue;
             }
             for suite in [Suite::Normal, Suite::BadDeviceTree] {
-                let machine = MachineArgs::for_tests(1, GUEST_TIMEOUT_SECONDS);
+                let machine =
+                    guest_tests::machine(context, Lane::Plain, suite, 1, GUEST_TIMEOUT_SECONDS);
                 let model = Some(model.clone());
-                let report = guest_tests::run(context, self.kernel()?, suite, machine, model)?;
+                let only = &self.args.programs;
+                let report =
+                    guest_tests::run(context, self.kernel()?, suite, only, machine, model)?;
                 sum.totals.add(report.totals);
                 sum.problems.extend(report.problems);
             }
+        }
+        Ok(sum)
+    }
+
+    /// The kernel that watches, from the same source as the other one.
+    fn debug_kernel(&self) -> KernelArgs {
+        KernelArgs {
+            kernel: DEBUG_KERNEL.to_owned(),
+            ..self.args.kernel.clone()
+        }
+    }
+
+    /// The guest's tests on the kernel that watches.
+    fn guest_debug(&self) -> Result<Report> {
+        let context = self.context;
+        let kernel = kernel::build(context, &self.debug_kernel())?;
+        let mut sum = Report::default();
+        for suite in [Suite::Normal, Suite::FaultsInside, Suite::BadDeviceTree] {
+            let machine =
+                guest_tests::machine(context, Lane::Debug, suite, 2, DEBUG_GUEST_TIMEOUT_SECONDS);
+            let only = &self.args.programs;
+            let report = guest_tests::run(context, &kernel, suite, only, machine, None)?;
+            sum.totals.add(report.totals);
+            sum.problems.extend(report.problems);
+        }
+        if self.args.programs.is_empty() {
+            let shortfalls = guest_tests::compare(&context.root, Lane::Debug, &sum.totals)?;
+            sum.problems.extend(shortfalls);
         }
         Ok(sum)
     }
@@ -284,8 +329,10 @@ impl Session<'_> {
         let model = self.args.cache_model.prepare(context)?;
         let mut sum = Report::default();
         for (round, &smp) in processors.iter().enumerate() {
-            let machine = MachineArgs::for_tests(smp, GUEST_TIMEOUT_SECONDS);
-            let report = guest_tests::run(context, self.kernel()?, suite, machine, model.clone())?;
+            let machine =
+                guest_tests::machine(context, Lane::Plain, suite, smp, GUEST_TIMEOUT_SECONDS);
+            let (only, model) = (&self.args.programs, model.clone());
+            let report = guest_tests::run(context, self.kernel()?, suite, only, machine, model)?;
             if round == 0 {
                 self.guest
                     .get_or_insert_default()
@@ -296,9 +343,10 @@ impl Session<'_> {
         }
         // Only both suites together can be compared with what is committed.
         if suite == Suite::BadDeviceTree {
-            if let Some(all) = self.guest.take().filter(|_| self.args.only.is_empty()) {
-                sum.problems
-                    .extend(guest_tests::compare(&context.root, &all)?);
+            let whole = self.args.only.is_empty() && self.args.programs.is_empty();
+            if let Some(all) = self.guest.take().filter(|_| whole) {
+                let shortfalls = guest_tests::compare(&context.root, Lane::Plain, &all)?;
+                sum.problems.extend(shortfalls);
             }
         }
         Ok(sum)

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Allocations and copies of the kernel that fail at a wanted place.
+//!
+//! `/proc/thread-self/fail-nth` makes the n-th such place fail that the calling thread reaches from
+//! then on. Calling something with n = 1, 2, 3, … until it gets through without a fault tries every
+//! place once. Needs a kernel with CONFIG_FAULT_INJECTION.
+
+use crate::Errno;
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// How often [`Faults::at_each_place`] goes through a call. An allocation may have to make its cache
+/// grow, which is a place that the next call lacks: then one place is missed.
+pub const SWEEPS: u32 = 3;
+
+/// More places than any call here has.
+const LIMIT: u32 = 20_000;
+
+/// Makes places fail for one thread.
+#[derive(Debug)]
+pub struct Faults {
+    nth: File,
+}
+
+/// How often a call failed, and how.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Tally {
+    /// Failures with `ENOMEM`.
+    pub no_memory: u32,
+    /// Failures with `EFAULT`.
+    pub bad_copy: u32,
+    /// Faults that the call did without.
+    pub tolerated: u32,
+}
+
+impl Faults {
+    /// Prepares the calling thread, which alone may use the result.
+    ///
+    /// # Panics
+    ///
+    /// Where the kernel cannot inject faults.
+    #[expect(clippy::new_without_default, reason = "it writes files")]
+    pub fn new() -> Self {
+        for kind in ["failslab", "fail_page_alloc", "fail_usercopy"] {
+            let folder = Path::new("/sys/kernel/debug").join(kind);
+            let set = |name: &str, value: &str| {
+                let path = folder.join(name);
+                fs::write(&path, value).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+            };
+            // Else each fault prints a call trace.
+            set("verbose", "0");
+            if kind != "fail_usercopy" {
+                // Allocations that may sleep are to fail too, which all of the driver's are.
+                set("ignore-gfp-wait", "N");
+            }
+            if kind == "fail_page_alloc" {
+                set("ignore-gfp-highmem", "N");
+                set("min-order", "0");
+            }
+        }
+        let nth = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open("/proc/thread-self/fail-nth")
+            .expect("the kernel injects faults");
+        Self { nth }
+    }
+
+    /// Calls `call` until it gets through without a fault, with a fault at another place each time,
+    /// and all that [`SWEEPS`] times.
+    ///
+    /// `after` runs after each call with a fault, and checks that nothing is left of one that failed,
+    /// for which it gets the error.
+    ///
+    /// # Panics
+    ///
+    /// Where a call fails without a fault, or with another error than `ENOMEM` and `EFAULT`.
+    pub fn at_each_place<T>(
+        &self,
+        mut call: impl FnMut() -> Result<T, Errno>,
+        mut after: impl FnMut(Option<Errno>),
+    ) -> Tally {
+        let mut sum = Tally::default();
+        for _ in 0..SWEEPS {
+            let tally = self.sweep(&mut call, &mut after);
+            sum.no_memory += tally.no_memory;
+            sum.bad_copy += tally.bad_copy;
+            sum.tolerated += tally.tolerated;
+        }
+        sum
+    }
+
+    /// As [`at_each_place`](Self::at_each_place), once.
+    ///
+    /// # Panics
+    ///
+    /// As there.
+    pub fn sweep<T>(
+        &self,
+        mut call: impl FnMut() -> Result<T, Errno>,
+        mut after: impl FnMut(Option<Errno>),
+    ) -> Tally {
+        let mut tally = Tally::default();
+        for nth in 1..LIMIT {
+            self.arm(nth);
+            let result = call();
+            let injected = self.disarm();
+            match result {
+                Ok(_) if !injected => return tally,
+                Ok(value) => {
+                    tally.tolerated += 1;
+                    drop(value);
+                    after(None);
+                }
+                Err(errno) => {
+                    assert!(injected, "{errno} without a fault, at place {nth}");
+                    match errno {
+                        Errno::ENOMEM => tally.no_memory += 1,
+                        Errno::EFAULT => tally.bad_copy += 1,
+                        _ => panic!("{errno} after the fault at place {nth}"),
+                    }
+                    after(Some(errno));
+                }
+            }
+        }
+        panic!("the call has {LIMIT} places that can fail");
+    }
+
+    fn arm(&self, nth: u32) {
+        let text = nth.to_string();
+        self.nth
+            .write_all_at(text.as_bytes(), 0)
+            .expect("fail-nth is writable");
+    }
+
+    /// Whether the fault happened; there will be none any more.
+    fn disarm(&self) -> bool {
+        let mut text = [0; 16];
+        // A fault that has not happened yet may happen to the copies of this read and this write.
+        let injected = match self.nth.read_at(&mut text, 0) {
+            Ok(len) => text[..len].starts_with(b"0"),
+            Err(_) => false,
+        };
+        let written = self.nth.write_all_at(b"0", 0);
+        written
+            .or_else(|_| self.nth.write_all_at(b"0", 0))
+            .expect("fail-nth is writable");
+        injected
+    }
+}
