@@ -25,6 +25,7 @@ mod kernel;
 mod libtest;
 mod lint;
 mod mistakes;
+mod mutate;
 mod process;
 mod programs;
 mod qemu;
@@ -35,6 +36,7 @@ mod source;
 mod sources;
 mod test;
 mod toolchain;
+mod tree_copy;
 mod ui;
 
 use std::process::ExitCode;
@@ -69,6 +71,8 @@ enum Command {
     Mistakes(mistakes::MistakesArgs),
     /// Compare random sequences of the driver's whole ABI with a model
     Fuzz(fuzz::FuzzArgs),
+    /// Show that the guest's tests notice what mutants of the driver do wrong
+    Mutate(mutate::MutateArgs),
     /// Run everything that must pass
     Test(test::TestArgs),
     /// Measure in guest instructions
@@ -107,6 +111,7 @@ fn run(command: &Command) -> Result<i32> {
         Command::Bench(args) => return bench::main(&context, args),
         Command::Mistakes(args) => return mistakes::main(&context, args),
         Command::Fuzz(args) => return fuzz::main(&context, args),
+        Command::Mutate(args) => return mutate::main(&context, args),
         Command::Test(args) => return test::main(&context, args),
     }
     Ok(0)

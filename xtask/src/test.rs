@@ -17,7 +17,7 @@ use crate::libtest::Totals;
 use crate::process::{capture, on_path, run, run_logged};
 use crate::toolchain::cargo_install;
 use crate::ui::{elapsed, Step};
-use crate::{cache, demo, dt, lint, mistakes, situations};
+use crate::{cache, demo, dt, lint, mistakes, mutate, situations};
 
 /// The release of cargo-deny that is built where none is installed.
 const CARGO_DENY: &str = "0.18.5";
@@ -55,6 +55,7 @@ enum Stage {
     Fmt,
     Licences,
     Layering,
+    Mutations,
     Clippy,
     Docs,
     Deny,
@@ -159,6 +160,9 @@ impl Session<'_> {
             Stage::Fmt => lint::fmt(context)?,
             Stage::Licences => lint::licences(context)?,
             Stage::Layering => lint::layering(context)?,
+            Stage::Mutations => {
+                mutate::check(context)?;
+            }
             Stage::Clippy => lint::clippy(context)?,
             Stage::Docs => lint::docs(context)?,
             Stage::Deny => return self.deny(),

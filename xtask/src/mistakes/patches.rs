@@ -8,7 +8,6 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use anyhow::{bail, Context as _, Result};
@@ -17,13 +16,13 @@ use super::findings;
 use super::TIMEOUT_SECONDS;
 use crate::cache_model::CacheModel;
 use crate::context::Context;
-use crate::files::{files_below, with_extension};
+use crate::files::with_extension;
 use crate::guest::{self, Job, MachineArgs, Outcome};
 use crate::initramfs::Files;
 use crate::kernel::Kernel;
-use crate::process::capture;
 use crate::programs;
 use crate::qemu::Program;
+use crate::tree_copy::TreeCopy;
 use crate::ui::Step;
 
 const FOLDER: &str = "tests/mistakes/patches";
@@ -105,9 +104,8 @@ impl fmt::Display for Colour {
 
 /// A copy of the tree, and what it takes to run it.
 pub(crate) struct Bench<'a> {
-    context: &'a Context,
     kernel: &'a Kernel,
-    copy: Context,
+    copy: TreeCopy<'a>,
     model: CacheModel,
     json: PathBuf,
 }
@@ -115,17 +113,16 @@ pub(crate) struct Bench<'a> {
 impl<'a> Bench<'a> {
     /// A bench in the build folder.
     pub(crate) fn new(context: &'a Context, kernel: &'a Kernel) -> Result<Self> {
-        let folder = context.target.join("mistakes");
-        let json = folder.join("findings.json");
+        let copy = TreeCopy::new(context, "mistakes")?;
+        let json = copy.context.target.join("findings.json");
         let model = CacheModel {
             json: Some(json.clone()),
             expects_mistakes: true,
             ..CacheModel::new(context, "never")?
         };
         Ok(Self {
-            context,
             kernel,
-            copy: Context::elsewhere(&folder.join("tree"), &folder)?,
+            copy,
             model,
             json,
         })
@@ -133,47 +130,16 @@ impl<'a> Bench<'a> {
 
     /// Runs the commands of all patches without any of them.
     pub(crate) fn run_unpatched(&self, patches: &[Patch]) -> Result<Colour> {
-        self.restore()?;
+        self.copy.restore()?;
         let commands = patches.iter().flat_map(|patch| patch.runs.iter().cloned());
         self.run_commands("without a patch", &commands.collect())
     }
 
     /// Runs the commands of a patch with the patch.
     pub(crate) fn run(&self, patch: &Patch) -> Result<Colour> {
-        self.restore()?;
-        let mut apply = Command::new("patch");
-        apply.current_dir(&self.copy.root);
-        apply.args(["-p1", "--silent", "--no-backup-if-mismatch", "--input"]);
-        capture(apply.arg(&patch.path))
-            .with_context(|| format!("{} is out of date", patch.name))?;
+        self.copy.restore()?;
+        self.copy.apply(&patch.path)?;
         self.run_commands(&patch.name, &patch.runs.iter().cloned().collect())
-    }
-
-    /// Makes the copy equal to the tree; files that are equal keep their times.
-    fn restore(&self) -> Result<()> {
-        let (from, to) = (&self.context.root, &self.copy.root);
-        fs::create_dir_all(to)?;
-        let tracked: BTreeSet<_> = self.context.tracked_files()?.into_iter().collect();
-        for path in &tracked {
-            let Ok(content) = fs::read(from.join(path)) else {
-                continue;
-            };
-            let copy = to.join(path);
-            if fs::read(&copy).is_ok_and(|old| old == content) {
-                continue;
-            }
-            if let Some(folder) = copy.parent() {
-                fs::create_dir_all(folder)?;
-            }
-            fs::copy(from.join(path), &copy)
-                .with_context(|| format!("cannot write {}", copy.display()))?;
-        }
-        for path in files_below(to)? {
-            if !tracked.contains(path.strip_prefix(to)?) {
-                fs::remove_file(&path)?;
-            }
-        }
-        Ok(())
     }
 
     fn run_commands(&self, name: &str, commands: &BTreeSet<String>) -> Result<Colour> {
@@ -198,9 +164,10 @@ impl<'a> Bench<'a> {
             }
         };
         let program = Program::Lines(Box::new(keep));
-        let status = guest::run(&self.copy, self.kernel, &job, program)?;
+        let status = guest::run(&self.copy.context, self.kernel, &job, program)?;
         let log = self
             .copy
+            .context
             .target
             .join(format!("{}.log", name.replace(' ', "-")));
         let output = output.lock().map(|text| text.clone()).unwrap_or_default();
@@ -216,13 +183,14 @@ impl<'a> Bench<'a> {
 
     /// What the commands need in the guest, built from the copy.
     fn files(&self, commands: &BTreeSet<String>) -> Result<Files> {
-        let mut built = programs::examples(&self.copy)?;
-        built.extend(programs::mistakes(&self.copy)?);
-        let mut files = guest::base_files(&self.copy, self.kernel, &built)?;
+        let copy = &self.copy.context;
+        let mut built = programs::examples(copy)?;
+        built.extend(programs::mistakes(copy)?);
+        let mut files = guest::base_files(copy, self.kernel, &built)?;
         if commands.iter().any(|command| command.contains("/tests/")) {
-            let script = self.copy.root.join("xtask/guest/run-tests");
+            let script = copy.root.join("xtask/guest/run-tests");
             files.add(&script, "/usr/local/bin/run-tests")?;
-            for program in programs::tests(&self.copy)? {
+            for program in programs::tests(copy)? {
                 files.add(&program.path, &format!("/tests/{}", program.name))?;
             }
         }
