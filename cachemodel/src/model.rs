@@ -257,9 +257,15 @@ impl<M: Memory> Model<M> {
         line.dirty |= piece.mask;
         line.stale &= !piece.mask;
         line.by_kernel = access.kernel;
-        if access.kernel && line.dirty == u64::MAX {
+        let whole = line.dirty == u64::MAX;
+        if access.kernel {
             let cleared = zeroes || page.is_zero(piece.line);
-            page.cleared = page.cleared & !(1 << piece.line) | u64::from(cleared) << piece.line;
+            let bit = 1 << piece.line;
+            if !cleared {
+                page.cleared &= !bit;
+            } else if whole {
+                page.cleared |= bit;
+            }
         }
         self.note(piece.page + piece.line as u64 * LINE);
     }

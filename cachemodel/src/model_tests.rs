@@ -357,6 +357,16 @@ fn what_the_kernel_stores_later_is_not_clearing() {
 }
 
 #[test]
+fn what_the_kernel_stores_to_part_of_a_line_is_not_clearing_either() {
+    let mut board = Board::new("never");
+    clear_page(&mut board, 64, Maintenance::Clean);
+    let kernel = Board::access(10, true, Attribute::Cacheable);
+    board.store(&kernel, A + 5, &[7; 3]);
+    assert_eq!(board.read()[4..9], [0, 7, 7, 7, 0]);
+    assert_eq!(board.kinds(), []);
+}
+
+#[test]
 fn a_device_that_reads_uncleaned_zeroes_sees_what_the_ddr_held() {
     let mut board = Board::new("never");
     clear_page(&mut board, 0, Maintenance::Clean);
