@@ -33,6 +33,16 @@ const FAULTS_INSIDE_REGION: u64 = 32 << 20;
 /// tests that make 10,000 buffers.
 const DEBUG_REGION: u64 = 256 << 20;
 
+/// Test programs that take minutes each on the debug kernel: they run there in the long form alone.
+const SLOW_ON_DEBUG: [&str; 6] = [
+    "concurrency",
+    "exhaustion",
+    "killed_replay",
+    "library_quarantine",
+    "module",
+    "storm",
+];
+
 /// How many tests must pass and which may be left out, committed beside the tests.
 const EXPECTED: &str = "tests/expected.toml";
 
@@ -55,6 +65,14 @@ impl Suite {
             _ => Self::Normal,
         }
     }
+}
+
+/// The test programs of the short form on the debug kernel.
+pub(crate) fn quick_on_debug(context: &Context) -> Result<Vec<String>> {
+    let names = programs::tests(context)?.into_iter().map(|p| p.name);
+    Ok(names
+        .filter(|name| !SLOW_ON_DEBUG.contains(&name.as_str()))
+        .collect())
 }
 
 /// The kernels that the guest's tests run on.

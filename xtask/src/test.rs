@@ -36,7 +36,8 @@ const DEBUG_KERNEL: &str = "debug";
 pub(crate) struct TestArgs {
     #[command(flatten)]
     kernel: KernelArgs,
-    /// The long forms too: many more random cases, and other numbers of processors
+    /// The long forms too: many more random cases, other numbers of processors, and on the debug
+    /// kernel the programs that take minutes there
     #[arg(long)]
     long: bool,
     #[command(flatten)]
@@ -307,10 +308,15 @@ impl Session<'_> {
         let context = self.context;
         let kernel = kernel::build(context, &self.debug_kernel())?;
         let mut sum = Report::default();
+        let quick = guest_tests::quick_on_debug(context)?;
+        let only = if self.args.long || !self.args.programs.is_empty() {
+            &self.args.programs
+        } else {
+            &quick
+        };
         for suite in [Suite::Normal, Suite::FaultsInside, Suite::BadDeviceTree] {
             let machine =
                 guest_tests::machine(context, Lane::Debug, suite, 2, DEBUG_GUEST_TIMEOUT_SECONDS);
-            let only = &self.args.programs;
             let report = guest_tests::run(context, &kernel, suite, only, machine, None)?;
             sum.totals.add(report.totals);
             sum.problems.extend(report.problems);
