@@ -306,7 +306,7 @@ mod tests {
         assert_eq!(
             message,
             "no room for 65536 bytes aligned to 16384: 32768 bytes are free, 16384 in one piece \
-             so aligned; free other buffers or reserve a larger region in the device tree"
+             so aligned, 0 are in quarantine; free other buffers or reserve a larger region in the device tree"
         );
     }
 
