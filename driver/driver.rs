@@ -6,8 +6,10 @@ use crate::{
     debug::DebugFiles,
     file::OpenFile,
     kapi::{misc, region::Extent},
+    paddle::{info, node::PaddleFile},
     pool::Pool,
     registry::{Claim, Refusal},
+    shared::paddle_abi::DeviceInfo,
 };
 use kernel::{
     c_str,
@@ -36,6 +38,8 @@ const NODE_MODE: u16 = 0o660;
 pub(crate) struct BoundPool {
     pool: Arc<Pool>,
     coherent: bool,
+    /// What Paddle's clients are told; `None` if they are not served.
+    paddle: Option<DeviceInfo>,
     /// Not 0 once the device is unbound.
     gone: Atomic<u32>,
 }
@@ -53,6 +57,11 @@ impl BoundPool {
         Ok(&self.pool)
     }
 
+    /// What Paddle's clients are told; `None` if they are not served.
+    pub(crate) fn paddle(&self) -> Option<&DeviceInfo> {
+        self.paddle.as_ref()
+    }
+
     /// Whether the port snoops the caches unless a buffer says otherwise.
     pub(crate) fn is_coherent(&self) -> bool {
         self.coherent
@@ -65,6 +74,7 @@ impl BoundPool {
 pub(crate) struct MemoryPool {
     #[pin]
     _node: misc::Registration<OpenFile>,
+    _paddle: Option<Pin<KBox<misc::Registration<PaddleFile>>>>,
     _debug: Option<DebugFiles>,
     bound: Arc<BoundPool>,
     _claim: Claim,
@@ -92,6 +102,7 @@ impl platform::Driver for MemoryPool {
             .fwnode()
             .is_some_and(|node| node.property_read_bool(c_str!("dma-coherent")));
 
+        let paddle = info::of_device(dev)?;
         let quarantine_ms = dev
             .fwnode()
             .and_then(|node| {
@@ -107,6 +118,7 @@ impl platform::Driver for MemoryPool {
             BoundPool {
                 pool: pool.clone(),
                 coherent,
+                paddle,
                 gone: Atomic::new(0),
             },
             GFP_KERNEL,
@@ -116,9 +128,14 @@ impl platform::Driver for MemoryPool {
             None => None,
         };
         let index = claim.index();
+        let paddle = match paddle {
+            Some(_) => Some(paddle_node(dev, index, bound.clone())?),
+            None => None,
+        };
         let node = misc::Registration::new(dev, name, NODE_MODE, bound.clone());
         let this = KBox::pin_init(
             try_pin_init!(Self {
+                _paddle: paddle,
                 _debug: debug,
                 bound,
                 _claim: claim,
@@ -153,6 +170,27 @@ impl PinnedDrop for MemoryPool {
     fn drop(self: Pin<&mut Self>) {
         self.bound.gone.store(1, Release);
     }
+}
+
+/// Makes the node of Paddle's clients.
+fn paddle_node(
+    dev: &Device<Bound>,
+    index: u32,
+    bound: Arc<BoundPool>,
+) -> Result<Pin<KBox<misc::Registration<PaddleFile>>>> {
+    let name = CString::try_from_fmt(fmt!("fpgadrv{index}"))?;
+    KBox::pin_init(
+        misc::Registration::new(dev, name, NODE_MODE, bound),
+        GFP_KERNEL,
+    )
+    .inspect_err(|error| {
+        dev_err!(
+            dev,
+            "cannot make /dev/fpgadrv{} ({})\n",
+            index,
+            error.to_errno()
+        );
+    })
 }
 
 /// Claims the region, saying why if it cannot be had.

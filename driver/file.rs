@@ -10,8 +10,9 @@ use crate::{
         misc::{self, FileOperations},
         task, uaccess, vma,
     },
+    paddle::native,
     pool::{Pool, Request},
-    shared::abi,
+    shared::{abi, paddle_abi},
     state::{Home, Owner},
     sync, translate,
 };
@@ -94,7 +95,7 @@ impl misc::OpenFile for OpenFile {
         )
     }
 
-    /// Offset 0 allocates a buffer; an offset from `ALLOC` maps that buffer; another one the status
+    /// Offset 0 allocates a buffer, as does that of Paddle's clients; an offset from `ALLOC` maps that buffer; another one the status
     /// area.
     fn mmap(&self, vma: &VmaNew) -> Result {
         let pool = self.bound.pool()?;
@@ -111,7 +112,9 @@ impl misc::OpenFile for OpenFile {
             }
             return self.client.map_area(vma);
         }
-        let (buffer, phys_addr) = if offset == 0 {
+        let allocates =
+            offset == 0 || offset == paddle_abi::B_BASE && self.bound.paddle().is_some();
+        let (buffer, phys_addr) = if allocates {
             let buffer = self.alloc(pool, len, 0, self.default_flags(), 0)?;
             let phys_addr = buffer.phys_addr();
             (buffer, phys_addr)
@@ -147,6 +150,7 @@ impl misc::OpenFile for OpenFile {
                 Ok(())
             }
             abi::IOC_QUIET => Err(EPERM),
+            _ if self.bound.paddle().is_some() => native::ioctl(pool, command, arg),
             _ => Err(ENOTTY),
         }
     }
@@ -159,6 +163,11 @@ impl misc::OpenFile for OpenFile {
 }
 
 impl OpenFile {
+    /// What the file belongs to.
+    pub(crate) fn bound(&self) -> &BoundPool {
+        &self.bound
+    }
+
     /// `BUFFER_*` bits of a buffer that asks for nothing.
     fn default_flags(&self) -> u32 {
         if self.bound.is_coherent() {

@@ -6,6 +6,7 @@
 //! - `pool` hands out blocks, `state` knows who has them and which are quarantined; `buffer` is what one allocation is while anything refers to it.
 //! - `file` is an open node: handles, mmap and the dispatch of ioctls. `translate` and `sync` are
 //!   the ioctls on user addresses.
+//! - `paddle` is the compatibility with Paddle-Lite: a node of its own, and what the native one adds.
 //! - `debug` is what debugfs shows.
 //! - `shared` is plain Rust that user space and host tests compile too.
 //! - `kapi` is the only place that says `unsafe` or `bindings`.
@@ -26,6 +27,7 @@ pub mod shared {
     pub mod abi;
     pub mod abi_layout;
     pub mod block_map;
+    pub mod paddle_abi;
 }
 
 mod kapi {
@@ -45,6 +47,12 @@ mod buffer;
 mod debug;
 mod driver;
 mod file;
+mod paddle {
+    pub(crate) mod info;
+    pub(crate) mod native;
+    pub(crate) mod node;
+    pub(crate) mod sync;
+}
 mod pool;
 mod registry;
 mod state;

@@ -6,6 +6,7 @@ use crate::{
     buffer::{Buffer, Client},
     debug::Counters,
     kapi::{
+        cache::Operation,
         dmem::{Accounting, Charge},
         region::{Extent, Region},
         task, trace,
@@ -397,6 +398,21 @@ impl Pool {
     /// Remembers whether the device may access a buffer.
     pub(crate) fn set_device_owned(&self, blocks: BlockRange, owned: bool) {
         self.update(blocks, |record| record.device_owned = owned);
+    }
+
+    /// Counts ranges that user space had maintained, and the lines in them.
+    pub(crate) fn count_sync(&self, operation: Operation, calls: u64, lines: u64) {
+        let counters = &self.counters;
+        match operation {
+            Operation::Clean => {
+                counters.flush_calls.add(calls);
+                counters.flush_lines.add(lines);
+            }
+            Operation::CleanInvalidate => {
+                counters.invalidate_calls.add(calls);
+                counters.invalidate_lines.add(lines);
+            }
+        }
     }
 
     /// Runs `look` with what the lock protects. `look` must not drop buffers.

@@ -57,19 +57,8 @@ pub(crate) fn sync(
     }
     cache::barrier();
 
-    let counters = &pool.counters;
     // CAST: the number of ranges is at most `MAX_RANGES`.
-    let calls = ranges.len() as u64;
-    match operation {
-        Operation::Clean => {
-            counters.flush_calls.add(calls);
-            counters.flush_lines.add(lines);
-        }
-        Operation::CleanInvalidate => {
-            counters.invalidate_calls.add(calls);
-            counters.invalidate_lines.add(lines);
-        }
-    }
+    pool.count_sync(operation, ranges.len() as u64, lines);
     Ok(())
 }
 

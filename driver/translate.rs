@@ -17,7 +17,7 @@ use crate::{
 };
 use core::ptr;
 use kernel::{
-    mm::MmapReadGuard,
+    mm::{MmWithUser, MmapReadGuard},
     prelude::*,
     sync::{Arc, ArcBorrow},
 };
@@ -141,24 +141,84 @@ pub(crate) fn phys_to_user(pool: &Pool, arg: usize) -> Result {
         let task = current!();
         let mm = task.mm().ok_or(EFAULT)?;
         let guard = mm.mmap_read_lock();
-        let record = pool.record_at(request.phys_addr).ok_or(EFAULT)?;
-        // With one VMA in all there is no lower one, and where it was made is the place to look.
-        let home = record
-            .home
-            .filter(|home| record.vmas == 1 && home.mm == mm.as_raw() as usize);
-        let address = home
-            .and_then(|home| address_near(pool, &guard, home, request.phys_addr))
-            .or_else(|| {
-                vma::all(mm, &guard)
-                    .find_map(|mapping| address_in(pool, &mapping, request.phys_addr))
-            })
-            .ok_or(EFAULT)?;
+        let address = user_addr_of(pool, mm, &guard, request.phys_addr)?;
         let place = place_at(pool, &guard, address).ok_or(EFAULT)?;
         // CAST: usize is 64 bits on arm64.
         request.user_addr = address as u64;
         request.contiguous_bytes = contiguous(pool, &guard, address, &place, u64::MAX);
     }
     uaccess::write(arg, &request)
+}
+
+/// The lowest address of the caller that maps a physical address, and the bytes from there on that
+/// one buffer maps without a gap.
+///
+/// # Errors
+///
+/// `EFAULT` if there is none.
+pub(crate) fn user_range_of(pool: &Pool, phys_addr: u64) -> Result<(usize, u64)> {
+    let task = current!();
+    let mm = task.mm().ok_or(EFAULT)?;
+    let guard = mm.mmap_read_lock();
+    let address = user_addr_of(pool, mm, &guard, phys_addr)?;
+    let place = place_at(pool, &guard, address).ok_or(EFAULT)?;
+    let bytes = contiguous(pool, &guard, address, &place, u64::MAX);
+    Ok((address, bytes))
+}
+
+/// The lowest address in `mm` that maps a physical address.
+fn user_addr_of(
+    pool: &Pool,
+    mm: &MmWithUser,
+    guard: &MmapReadGuard<'_>,
+    phys_addr: u64,
+) -> Result<usize> {
+    let record = pool.record_at(phys_addr).ok_or(EFAULT)?;
+    // With one VMA in all there is no lower one, and where it was made is the place to look.
+    let home = record
+        .home
+        .filter(|home| record.vmas == 1 && home.mm == mm.as_raw() as usize);
+    home.and_then(|home| address_near(pool, guard, home, phys_addr))
+        .or_else(|| {
+            vma::from(mm, guard, 0).find_map(|mapping| address_in(pool, &mapping, phys_addr))
+        })
+        .ok_or(EFAULT)
+}
+
+/// A part of a range that one VMA of a buffer covers.
+pub(crate) struct Piece {
+    /// The buffer, held.
+    pub(crate) buffer: Arc<Buffer>,
+    /// Where in the buffer the part begins.
+    pub(crate) offset: u64,
+    /// Bytes.
+    pub(crate) len: u64,
+    /// The user address after the part.
+    pub(crate) end: usize,
+}
+
+/// The lowest part of the user addresses from `start` to `end` that is in a buffer of `pool`.
+pub(crate) fn next_piece(pool: &Pool, start: usize, end: usize) -> Option<Piece> {
+    let task = current!();
+    let mm = task.mm()?;
+    let guard = mm.mmap_read_lock();
+    let (first, place) = vma::from(mm, &guard, start)
+        .take_while(|mapping| mapping.start() < end)
+        .find_map(|mapping| {
+            let first = start.max(mapping.start());
+            Some((first, place_in(pool, &mapping, first)?))
+        })?;
+    if first >= end {
+        return None;
+    }
+    // CAST: usize is 64 bits on arm64.
+    let len = place.bytes.min((end - first) as u64);
+    Some(Piece {
+        offset: place.phys_addr.checked_sub(place.buffer.phys_addr())?,
+        buffer: place.buffer.into(),
+        len,
+        end: first.checked_add(usize::try_from(len).ok()?)?,
+    })
 }
 
 /// The address at which `mapping` maps `phys_addr`.

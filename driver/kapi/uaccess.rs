@@ -4,7 +4,7 @@
 //!
 //! C header: [`include/linux/uaccess.h`](srctree/include/linux/uaccess.h)
 
-use crate::shared::abi;
+use crate::shared::{abi, paddle_abi};
 use kernel::{
     prelude::*,
     transmute::{AsBytes, FromBytes},
@@ -13,15 +13,17 @@ use kernel::{
 
 /// Declares structures of the ABI to be plain bytes.
 macro_rules! plain_bytes {
-    ($($name:ident),*) => { $(
+    ($module:ident: $($name:ident),*) => { $(
         // SAFETY: The structure consists of integers; any bytes are valid.
-        unsafe impl FromBytes for abi::$name {}
-        // SAFETY: The structure consists of integers and has no padding, see `shared/abi_layout.rs`.
-        unsafe impl AsBytes for abi::$name {}
+        unsafe impl FromBytes for $module::$name {}
+        // SAFETY: The structure consists of integers and has no padding, as the
+        // assertions on its layout show.
+        unsafe impl AsBytes for $module::$name {}
     )* };
 }
 
-plain_bytes!(Info, Alloc, Free, Buffer, UserToPhys, PhysToUser, Range, Sync, SetOwner);
+plain_bytes!(abi: Info, Alloc, Free, Buffer, UserToPhys, PhysToUser, Range, Sync, SetOwner);
+plain_bytes!(paddle_abi: CacheRange, DeviceInfo, VmToPhys);
 
 /// Reads the structure at user address `address`, once.
 ///

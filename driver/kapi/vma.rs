@@ -286,12 +286,12 @@ pub(crate) fn at<'a, T: PfnMapped>(
     Mapping::of(guard.vma_lookup(address)?)
 }
 
-/// The mappings of `T`s in `mm`, whose lock is `guard`, lowest address first.
-pub(crate) fn all<'a, T: PfnMapped>(
+/// The mappings of `T`s in `mm`, whose lock is `guard`, that end after `address`, lowest first.
+pub(crate) fn from<'a, T: PfnMapped>(
     mm: &'a MmWithUser,
     _guard: &'a MmapReadGuard<'_>,
+    mut address: usize,
 ) -> impl Iterator<Item = Mapping<'a, T>> {
-    let mut address = 0;
     core::iter::from_fn(move || {
         // SAFETY: The mmap lock is held; any address is allowed.
         let vma = unsafe { bindings::find_vma(mm.as_raw(), address) };

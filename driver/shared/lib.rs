@@ -19,3 +19,4 @@ pub mod block_map;
 mod block_map_properties;
 #[cfg(test)]
 mod block_map_tests;
+pub mod paddle_abi;

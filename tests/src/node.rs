@@ -70,6 +70,15 @@ impl Node {
         Self::open_with(HASTY_PATH, OpenOptions::new().read(true).write(true))
     }
 
+    /// Opens another node for reading and writing.
+    ///
+    /// # Panics
+    ///
+    /// Where that fails.
+    pub fn open_path(path: &str) -> Self {
+        Self::open_with(path, OpenOptions::new().read(true).write(true))
+    }
+
     /// Opens [`PATH`] for reading only.
     ///
     /// # Panics

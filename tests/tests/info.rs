@@ -252,13 +252,3 @@ fn a_command_with_another_direction_is_unknown() {
         Err(Errno::ENOTTY)
     );
 }
-
-#[test]
-fn commands_of_the_paddle_interfaces_are_unknown() {
-    let _balance = Balance::new();
-    for kind in [u32::from(b'F'), u32::from(b'G')] {
-        for number in 0..64 {
-            assert_eq!(outcome(command(3, kind, number, 16)), Err(Errno::ENOTTY));
-        }
-    }
-}
