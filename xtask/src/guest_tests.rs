@@ -34,13 +34,15 @@ const FAULTS_INSIDE_REGION: u64 = 32 << 20;
 const DEBUG_REGION: u64 = 256 << 20;
 
 /// Test programs that take minutes each on the debug kernel: they run there in the long form alone.
-const SLOW_ON_DEBUG: [&str; 6] = [
+const SLOW_ON_DEBUG: [&str; 8] = [
     "concurrency",
     "exhaustion",
     "killed_replay",
     "library_quarantine",
     "module",
     "storm",
+    "unbind",
+    "unbind_races",
 ];
 
 /// How many tests must pass and which may be left out, committed beside the tests.
