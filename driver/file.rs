@@ -95,8 +95,8 @@ impl misc::OpenFile for OpenFile {
         )
     }
 
-    /// Offset 0 allocates a buffer, as does that of Paddle's clients; an offset from `ALLOC` maps that buffer; another one the status
-    /// area.
+    /// Offset 0 allocates a buffer, as does that of Paddle's clients; an offset from `ALLOC` maps that
+    /// buffer; another one the status area.
     fn mmap(&self, vma: &VmaNew) -> Result {
         let pool = self.bound.pool()?;
         if !vma::is_shared(vma) {

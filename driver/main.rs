@@ -3,7 +3,8 @@
 //! Memory for FPGA accelerators: physically contiguous buffers out of a reserved region.
 //!
 //! - `driver` binds device-tree nodes; `registry` remembers the pool of each region beyond unbind.
-//! - `pool` hands out blocks, `state` knows who has them and which are quarantined; `buffer` is what one allocation is while anything refers to it.
+//! - `pool` hands out blocks, `state` knows who has them and which are quarantined; `buffer` is what
+//!   one allocation is while anything refers to it.
 //! - `file` is an open node: handles, mmap and the dispatch of ioctls. `translate` and `sync` are
 //!   the ioctls on user addresses.
 //! - `paddle` is the compatibility with Paddle-Lite: a node of its own, and what the native one adds.

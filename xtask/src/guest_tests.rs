@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use anyhow::{Context as _, Result};
+use anyhow::{bail, Context as _, Result};
 
 use crate::cache_model::CacheModel;
 use crate::context::Context;
@@ -184,7 +184,14 @@ pub(crate) fn run(
         "/usr/local/bin/run-tests",
     )?;
     let mut command = vec!["run-tests".to_owned()];
-    for program in programs::tests(context)?
+    let all = programs::tests(context)?;
+    if let Some(name) = only
+        .iter()
+        .find(|name| !all.iter().any(|p| p.name == **name))
+    {
+        bail!("there is no test program {name:?} in tests/tests");
+    }
+    for program in all
         .iter()
         .filter(|program| Suite::of(&program.name) == suite)
         .filter(|program| only.is_empty() || only.contains(&program.name))
