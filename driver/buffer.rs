@@ -9,7 +9,7 @@ use crate::{
     kapi::{
         cache::{self, Operation},
         region::RegionSlice,
-        task,
+        task, trace,
         vma::{Attribute, PfnMapped, VmOperations},
     },
     pool::Pool,
@@ -209,11 +209,19 @@ impl Buffer {
     ///
     /// `EFAULT` if the range leaves the buffer.
     pub(crate) fn sync(&self, offset: u64, len: u64, operation: Operation) -> Result<u64> {
+        let start = self.phys_addr().checked_add(offset).ok_or(EFAULT)?;
+        let lines = self.maintain(start, len, operation)?;
+        let invalidate = operation == Operation::CleanInvalidate;
+        trace::sync(start, len, lines, invalidate);
+        Ok(lines)
+    }
+
+    fn maintain(&self, start: u64, len: u64, operation: Operation) -> Result<u64> {
+        let slice = self.pool.region().slice(start, len)?;
         if self.flags & (abi::BUFFER_COHERENT | abi::BUFFER_WRITE_COMBINE) != 0 {
             return Ok(0);
         }
-        let start = self.phys_addr().checked_add(offset).ok_or(EFAULT)?;
-        Ok(self.pool.region().slice(start, len)?.maintain(operation))
+        Ok(slice.maintain(operation))
     }
 }
 

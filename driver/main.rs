@@ -18,7 +18,7 @@
 //! 2. the mmap lock of a process,
 //! 3. the handle table of an open file,
 //! 4. the state of a pool,
-//! 5. the status area of a file, and the slots of that area.
+//! 5. the status area of a file, and the slots of that area; what users are charged with.
 //!
 //! No user memory is accessed under 2 to 5, and no block is cleared or synced under 3 to 5.
 //! Buffers are dropped under none of 3 to 5, because the last reference takes 4 and 5.
@@ -36,6 +36,7 @@ mod kapi {
     pub(crate) mod dmem;
     pub(crate) mod global;
     pub(crate) mod misc;
+    pub(crate) mod params;
     pub(crate) mod region;
     pub(crate) mod shared_pages;
     pub(crate) mod task;
@@ -48,12 +49,14 @@ mod buffer;
 mod debug;
 mod driver;
 mod file;
+mod limit;
 mod paddle {
     pub(crate) mod info;
     pub(crate) mod native;
     pub(crate) mod node;
     pub(crate) mod sync;
 }
+mod poison;
 mod pool;
 mod registry;
 mod state;

@@ -7,10 +7,12 @@ use crate::{
     debug::Counters,
     kapi::{
         cache::Operation,
-        dmem::{Accounting, Charge},
+        dmem::Accounting,
         region::{Extent, Region},
         task, trace,
     },
+    limit::Charge,
+    poison::Poison,
     shared::{
         abi,
         block_map::{Alignment, BlockMap, BlockRange},
@@ -90,6 +92,8 @@ pub(crate) struct Pool {
     accounting: Mutex<Option<Arc<Accounting>>>,
     #[pin]
     state: Mutex<State>,
+    #[pin]
+    poison: Poison,
     /// What debugfs shows.
     pub(crate) counters: Counters,
 }
@@ -108,12 +112,13 @@ impl Pool {
         let name = CString::try_from_fmt(fmt!("fpgamem/{:x}", extent.start))?;
         let accounting = Accounting::register(&name, extent.bytes)?;
         Arc::pin_init(
-            pin_init!(Self {
+            try_pin_init!(Self {
                 region,
                 block_shift,
                 quarantine_ms: Atomic::new(quarantine_ms),
                 accounting <- new_mutex!(Some(accounting), "fpgamem::Pool::accounting"),
                 state <- new_mutex!(State::new(map), "fpgamem::Pool"),
+                poison <- Poison::new(nr_blocks),
                 counters: Counters::default(),
             }),
             GFP_KERNEL,
@@ -149,7 +154,7 @@ impl Pool {
     /// Locks the state, in which no quarantine is over that has not ended.
     fn lock(&self) -> Guard<'_, State, MutexBackend> {
         let mut state = self.state.lock();
-        let ended = state.end_quarantines(self.quarantine_ms());
+        let ended = state.end_quarantines(self.quarantine_ms(), |record| self.poison(record));
         if ended != 0 {
             self.counters.quarantine_expired.add(ended);
             self.counters.frees.add(ended);
@@ -160,7 +165,7 @@ impl Pool {
     /// The device is quiet: ends every quarantine.
     pub(crate) fn quiet(&self) {
         let mut state = self.lock();
-        let ended = state.end_quarantines(0);
+        let ended = state.end_quarantines(0, |record| self.poison(record));
         drop(state);
         self.counters.quarantine_quieted.add(ended);
         self.counters.frees.add(ended);
@@ -250,6 +255,7 @@ impl Pool {
         let blocks = self.alloc_blocks(count, alignment, request, slot.as_ref())?;
 
         self.counters.allocations.add(1);
+        self.look_for_damage(blocks);
         let flags = request.flags;
         let buffer = place.write(Buffer::new(self.clone(), blocks, flags, client, slot));
         buffer.clear()?;
@@ -315,7 +321,7 @@ impl Pool {
         }
     }
 
-    /// Charges the caller's cgroup, unless that is done already.
+    /// Charges the caller's cgroup and the caller, unless that is done already.
     ///
     /// # Errors
     ///
@@ -325,7 +331,7 @@ impl Pool {
     fn charge(&self, bytes: u64, charge: &mut Option<Charge>) -> Result {
         if charge.is_none() {
             let accounting = self.accounting.lock().clone().ok_or(ENODEV)?;
-            *charge = Some(accounting.charge(bytes)?);
+            *charge = Some(Charge::new(&accounting, bytes)?);
         }
         Ok(())
     }
@@ -352,7 +358,7 @@ impl Pool {
     pub(crate) fn release(&self, blocks: BlockRange, suspect: bool) {
         let may_quarantine = self.quarantine_ms() != 0;
         let mut state = self.state.lock();
-        let (released, rest) = state.release(blocks, may_quarantine, suspect);
+        let (released, rest) = state.release(blocks, may_quarantine, suspect, |r| self.poison(r));
         drop(state);
         drop(rest);
         match released {
@@ -369,6 +375,44 @@ impl Pool {
                 blocks.start(),
                 blocks.end()
             ),
+        }
+    }
+
+    /// Comes before the blocks of `record` become free.
+    fn poison(&self, record: &Record) {
+        let blocks = record.blocks;
+        if let Ok(slice) = self
+            .region
+            .slice(self.phys_addr_of(blocks), self.bytes_of(blocks))
+        {
+            self.poison.fill(&slice, blocks, record.owner.pid);
+        }
+    }
+
+    /// Says in the log if blocks that have just been allocated were written to while they were free.
+    fn look_for_damage(&self, blocks: BlockRange) {
+        let start = self.phys_addr_of(blocks);
+        let slice_of = |block: u32| {
+            let past = u64::from(block.saturating_sub(blocks.start())) << self.block_shift;
+            self.region
+                .slice(start.saturating_add(past), self.block_bytes())
+        };
+        let Some(damage) = self.poison.check(blocks, slice_of) else {
+            return;
+        };
+        pr_err!(
+            "BUG: free memory at {:#x} was written, first byte {:#04x}; process {} had it last\n",
+            damage.phys_addr,
+            damage.byte,
+            damage.former
+        );
+        if let Some(before) = self.record_at(start.saturating_sub(1)) {
+            pr_err!(
+                "the buffer before it, [{:#x}, {:#x}), belongs to process {}\n",
+                self.phys_addr_of(before.blocks),
+                start,
+                before.owner.pid
+            );
         }
     }
 

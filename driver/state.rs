@@ -8,7 +8,7 @@
 //! pool next ends what is over.
 
 use crate::{
-    kapi::dmem::Charge,
+    limit::Charge,
     pool::Words,
     shared::block_map::{Alignment, BlockMap, BlockRange},
     status::Area,
@@ -225,7 +225,7 @@ impl State {
         Ok(blocks)
     }
 
-    /// Takes back the blocks of a buffer that goes: frees them, or quarantines them if `suspect` or
+    /// Takes back the blocks of a buffer that goes: frees them after `before_free`, or quarantines them if `suspect` or
     /// if the device owns them and `may_quarantine`. The second result is to be dropped outside the
     /// lock.
     pub(crate) fn release(
@@ -233,6 +233,7 @@ impl State {
         blocks: BlockRange,
         may_quarantine: bool,
         suspect: bool,
+        before_free: impl FnOnce(&Record),
     ) -> (Released, impl Sized) {
         self.nr_buffers = self.nr_buffers.saturating_sub(1);
         let start = blocks.start();
@@ -247,6 +248,7 @@ impl State {
                 self.append(start);
                 return (Released::Quarantined, (Some(old), None));
             }
+            before_free(&entry.record);
         }
         let node = self.entries.remove_node(&start);
         let released = match self.map.free(blocks) {
@@ -278,17 +280,22 @@ impl State {
         Some(u32::try_from(left.max(1)).unwrap_or(u32::MAX))
     }
 
-    /// Frees the runs that were quarantined `quarantine_ms` ago or earlier, and counts them.
-    pub(crate) fn end_quarantines(&mut self, quarantine_ms: u32) -> u64 {
+    /// Frees, each after `before_free`, the runs that were quarantined `quarantine_ms` ago or earlier,
+    /// and counts them.
+    pub(crate) fn end_quarantines(
+        &mut self,
+        quarantine_ms: u32,
+        before_free: impl Fn(&Record),
+    ) -> u64 {
         let mut ended = 0u64;
-        while self.end_oldest(quarantine_ms).is_some() {
+        while self.end_oldest(quarantine_ms, &before_free).is_some() {
             ended = ended.saturating_add(1);
         }
         ended
     }
 
     /// Frees the run that was quarantined first if it is time.
-    fn end_oldest(&mut self, quarantine_ms: u32) -> Option<()> {
+    fn end_oldest(&mut self, quarantine_ms: u32, before_free: impl Fn(&Record)) -> Option<()> {
         let start = self.oldest?;
         let Stage::Quarantined { since, next } = self.entries.get(&start)?.stage else {
             return None;
@@ -300,7 +307,9 @@ impl State {
         if next.is_none() {
             self.newest = None;
         }
-        let blocks = self.entries.remove(&start)?.record.blocks;
+        let record = self.entries.remove(&start)?.record;
+        before_free(&record);
+        let blocks = record.blocks;
         self.nr_quarantined = self.nr_quarantined.saturating_sub(blocks.count());
         // They were allocated: their record has just been removed.
         let _ = self.map.free(blocks);

@@ -9,10 +9,7 @@
 use crate::{
     buffer::Buffer,
     file::OpenFile,
-    kapi::{
-        cache::{self, Operation},
-        trace,
-    },
+    kapi::cache::{self, Operation},
     pool::Pool,
     shared::abi,
     translate,
@@ -48,12 +45,6 @@ pub(crate) fn sync(
     for target in &targets {
         let done = target.buffer.sync(target.offset, target.len, operation)?;
         lines = lines.saturating_add(done);
-        trace::sync(
-            target.buffer.phys_addr().saturating_add(target.offset),
-            target.len,
-            done,
-            operation == Operation::CleanInvalidate,
-        );
     }
     cache::barrier();
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The one global lock of the module.
+//! The global locks of the module.
 //!
 //! What outlives a bound device has to be found again by the next bind, and a platform driver's
 //! probe gets no data of its module.
 
-use crate::registry::Pools;
+use crate::{limit::Users, registry::Pools};
 use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
 
@@ -14,11 +14,18 @@ kernel::sync::global_lock! {
     pub(crate) unsafe(uninit) static POOLS: Mutex<Pools> = Pools::new();
 }
 
-/// Readies [`POOLS`]; later calls do nothing.
+kernel::sync::global_lock! {
+    // SAFETY: As above.
+    pub(crate) unsafe(uninit) static USERS: Mutex<Users> = Users::new();
+}
+
+/// Readies the locks; later calls do nothing.
 pub(crate) fn init() {
     static READY: AtomicBool = AtomicBool::new(false);
     if !READY.swap(true, Ordering::Relaxed) {
         // SAFETY: Once per load of the module, as `READY` sees to.
         unsafe { POOLS.init() };
+        // SAFETY: As above.
+        unsafe { USERS.init() };
     }
 }

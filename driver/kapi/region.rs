@@ -227,16 +227,36 @@ impl RegionSlice<'_> {
     ///
     /// The caller owns the blocks: nobody else reads or writes them.
     pub(crate) fn zero(&self) {
+        self.fill(0);
+    }
+
+    /// Fills every byte with `byte` through the cache.
+    ///
+    /// The caller owns the blocks: nobody else reads or writes them.
+    pub(crate) fn fill(&self, byte: u8) {
         let mut done = 0;
         while done < self.bytes {
             let turn = BYTES_PER_TURN.min(self.bytes - done);
             // SAFETY: `done` is less than the length of this slice.
             let from = unsafe { self.as_ptr().add(done) };
             // SAFETY: `turn` bytes from there are within this slice, which is within the mapping.
-            unsafe { from.write_bytes(0, turn) };
+            unsafe { from.write_bytes(byte, turn) };
             done += turn;
             cache::resched();
         }
+    }
+
+    /// Physical address and value of the first byte that is not `byte`.
+    pub(crate) fn first_other_than(&self, byte: u8) -> Option<(u64, u8)> {
+        // SAFETY: By the type invariant these bytes are within the alias.
+        let found =
+            unsafe { bindings::memchr_inv(self.as_ptr().cast(), c_int::from(byte), self.bytes) };
+        let found = NonNull::new(found.cast::<u8>())?;
+        // SAFETY: `memchr_inv` found it within the alias. A device may write to it at any time.
+        let value = unsafe { found.read_volatile() };
+        let past = (found.as_ptr() as usize).saturating_sub(self.region.alias.as_ptr() as usize);
+        // CAST: usize is 64 bits on arm64.
+        Some((self.region.extent.start.saturating_add(past as u64), value))
     }
 
     /// Copies the bytes to `buffer` or, to `write`, from it, in the way in which user space maps them.

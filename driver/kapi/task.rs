@@ -46,6 +46,13 @@ pub(crate) fn may_access_hardware() -> bool {
     unsafe { bindings::capable(bindings::CAP_SYS_RAWIO as c_int) }
 }
 
+/// Whether limits of what a user may have do not hold for the current task.
+pub(crate) fn may_exceed_limits() -> bool {
+    // CAST: the number of a capability is small.
+    // SAFETY: Any capability may be asked for in the context of a task.
+    unsafe { bindings::capable(bindings::CAP_SYS_RESOURCE as c_int) }
+}
+
 /// Sleeps for `milliseconds`, rounded up to the timer's tick.
 ///
 /// # Errors

@@ -4,10 +4,7 @@
 //! into the next one.
 
 use crate::{
-    kapi::{
-        cache::{self, Operation},
-        trace,
-    },
+    kapi::cache::{self, Operation},
     pool::Pool,
     translate,
 };
@@ -34,12 +31,6 @@ pub(crate) fn sync(pool: &Pool, operation: Operation, address: u64, size: u64) -
     while let Some(piece) = translate::next_piece(pool, next, end) {
         let done = piece.buffer.sync(piece.offset, piece.len, operation)?;
         lines = lines.saturating_add(done);
-        trace::sync(
-            piece.buffer.phys_addr().saturating_add(piece.offset),
-            piece.len,
-            done,
-            operation == Operation::CleanInvalidate,
-        );
         next = piece.end;
     }
     cache::barrier();

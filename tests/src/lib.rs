@@ -30,6 +30,7 @@ pub mod mapping;
 pub mod node;
 pub mod pattern;
 pub mod quarantine;
+pub mod user_limit;
 pub mod zdma;
 
 pub use child::{in_child, Child, Exit, Link};

@@ -9,6 +9,7 @@
 use fpgamem_tests::abi::OWNER_DEVICE;
 use fpgamem_tests::cgroup::Cgroup;
 use fpgamem_tests::driver::{self, Reload, Unbound};
+use fpgamem_tests::user_limit::{become_user, UserLimit};
 use fpgamem_tests::{eventually, request, Balance, Child, Errno, Node};
 
 /// Bytes of the blocks under test.
@@ -186,4 +187,94 @@ fn the_region_is_registered_once_after_any_number_of_binds_and_loads() {
     driver::unload().unwrap();
     driver::load().unwrap();
     assert_eq!(cgroup.capacity(), region);
+}
+
+/// A user without privileges, and another.
+const USERS: [u32; 2] = [1001, 1002];
+
+#[test]
+fn a_user_may_have_as_much_as_the_limit_says_in_all_processes_together() {
+    let _balance = Balance::new();
+    let node = Node::open();
+    let _limit = UserLimit::new(3 * BLOCK);
+    let first = Child::start(|link| {
+        become_user(USERS[0]);
+        let _held = node.map(2 * BLOCK).expect("the limit allows it");
+        link.send(1);
+        link.receive();
+    });
+    let mut first = first;
+    first.link.receive();
+    Child::start(|_| {
+        become_user(USERS[0]);
+        let failed = node.map(2 * BLOCK).map(drop);
+        assert_eq!(failed, Err(Errno::ENOMEM));
+        let failed = node.alloc(request(BLOCK + 1)).map(drop);
+        assert_eq!(failed, Err(Errno::ENOMEM));
+        node.map(BLOCK).expect("the limit allows it");
+    })
+    .succeed();
+    first.link.send(1);
+    first.succeed();
+}
+
+#[test]
+fn another_user_and_root_are_not_charged_for_it() {
+    let _balance = Balance::new();
+    let node = Node::open();
+    let _limit = UserLimit::new(BLOCK);
+    let mut first = Child::start(|link| {
+        become_user(USERS[0]);
+        let _held = node.map(BLOCK).expect("the limit allows it");
+        link.send(1);
+        link.receive();
+    });
+    first.link.receive();
+    Child::start(|_| {
+        become_user(USERS[1]);
+        node.map(BLOCK).expect("the limit allows it");
+    })
+    .succeed();
+    node.map(4 * BLOCK).expect("root may exceed it");
+    first.link.send(1);
+    first.succeed();
+}
+
+#[test]
+fn what_a_killed_user_had_is_its_own_again() {
+    let _balance = Balance::new();
+    let node = Node::open_hasty();
+    let _limit = UserLimit::new(BLOCK);
+    for _ in 0..3 {
+        let mut child = Child::start(|link| {
+            become_user(USERS[0]);
+            let _held = node.map(BLOCK).expect("the limit allows it");
+            link.send(1);
+            link.receive();
+        });
+        child.link.receive();
+        child.kill();
+    }
+}
+
+#[test]
+fn without_a_limit_a_user_may_have_any_number_of_blocks() {
+    let _balance = Balance::new();
+    let node = Node::open();
+    Child::start(|_| {
+        become_user(USERS[0]);
+        node.map(64 * BLOCK).expect("there is no limit");
+    })
+    .succeed();
+}
+
+#[test]
+fn only_root_sets_the_limit() {
+    Child::start(|_| {
+        become_user(USERS[0]);
+        let denied = std::fs::write("/sys/module/fpgamem/parameters/user_limit_bytes", "1");
+        let error = denied.expect_err("the parameter belongs to root");
+        assert_eq!(error.raw_os_error(), Some(libc::EACCES));
+    })
+    .succeed();
 }
