@@ -26,6 +26,7 @@ mod libtest;
 mod lint;
 mod mistakes;
 mod mutate;
+mod paddle;
 mod process;
 mod programs;
 mod qemu;
@@ -73,6 +74,8 @@ enum Command {
     Fuzz(fuzz::FuzzArgs),
     /// Show that the guest's tests notice what mutants of the driver do wrong
     Mutate(mutate::MutateArgs),
+    /// Run the memory calls of a checkout of Paddle-Lite on the driver
+    Paddle(paddle::PaddleArgs),
     /// Run everything that must pass
     Test(test::TestArgs),
     /// Measure in guest instructions
@@ -83,7 +86,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     // A status that a command in the guest may have must not stand for a failed build.
     let failure = match cli.command {
-        Command::Guest(_) => guest::HARNESS_FAILED,
+        Command::Guest(_) | Command::Paddle(_) => guest::HARNESS_FAILED,
         _ => 1,
     };
     let status = run(&cli.command).unwrap_or_else(|error| {
@@ -112,6 +115,7 @@ fn run(command: &Command) -> Result<i32> {
         Command::Mistakes(args) => return mistakes::main(&context, args),
         Command::Fuzz(args) => return fuzz::main(&context, args),
         Command::Mutate(args) => return mutate::main(&context, args),
+        Command::Paddle(args) => return paddle::main(&context, args),
         Command::Test(args) => return test::main(&context, args),
     }
     Ok(0)
