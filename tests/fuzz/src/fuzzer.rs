@@ -14,6 +14,9 @@ use std::fmt::Debug;
 /// Requests that a report shows.
 const SHOWN: usize = 30;
 
+/// Operations after which a line tells how far it is.
+const PROGRESS: u64 = 10_000;
+
 /// What an operation came to; `None` if there is nothing that it could be done to.
 pub(crate) type Step = Result<Option<Result<(), Errno>>, String>;
 
@@ -34,6 +37,8 @@ pub(crate) struct Fuzzer {
     /// The last requests.
     recent: VecDeque<Recent>,
     number: u64,
+    /// Allocations and frees in storms.
+    pub(crate) storm_calls: u64,
 }
 
 /// Compares.
@@ -168,6 +173,7 @@ impl Fuzzer {
             Kind::Fdinfo => self.fdinfo(),
             Kind::Debugfs => self.debugfs(),
             Kind::Zdma => self.copy_by_zdma(),
+            Kind::Storm => self.storm(),
         }
     }
 
@@ -200,6 +206,9 @@ impl Fuzzer {
         for number in 1..=operations {
             self.number = number;
             self.one(tally)?;
+            if number % PROGRESS == 0 {
+                println!("{number} operations, {} frees", self.model.counts.frees);
+            }
         }
         self.debugfs()?;
         while self.model.processes.len() > 1 {
@@ -256,13 +265,15 @@ pub(crate) fn run(seed: u64, operations: u64) -> Result<(), String> {
         before,
         recent: VecDeque::new(),
         number: 0,
+        storm_calls: 0,
     };
     let mut tally = Tally::default();
     let start = std::time::Instant::now();
     let result = fuzzer.sequence(operations, &mut tally);
     tally.print();
     println!(
-        "{} frees, {} quarantined, {} s of the guest's clock",
+        "{} allocations and frees in storms, {} frees, {} quarantined, {} s of the guest's clock",
+        fuzzer.storm_calls,
         fuzzer.model.counts.frees,
         fuzzer.model.counts.quarantined,
         start.elapsed().as_secs()

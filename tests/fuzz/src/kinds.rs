@@ -20,7 +20,7 @@ kinds! {
     Info 15 Alloc 110 Free 60 Query 20 UserToPhys 25 PhysToUser 25 Flush 20 Invalidate 20 Sync 20
     SetOwner 20 Quiet 16 UnknownCommand 16 BadPointer 20 MapNew 90 MapHandle 60 MapFixed 30
     Unmap 110 Remap 30 Protect 30 Advise 20 Load 30 Store 60 Digest 30 Fork 18 Start 18 Exit 18
-    Kill 18 Open 30 Duplicate 20 Close 35 Pass 20 Fdinfo 24 Debugfs 16 Zdma 20
+    Kill 18 Open 30 Duplicate 20 Close 35 Pass 20 Fdinfo 24 Debugfs 16 Zdma 20 Storm 30
 }
 
 /// How many of each kind succeeded, and failed by errno.

@@ -19,6 +19,7 @@ mod mappings;
 mod message;
 mod model;
 mod observers;
+mod storm;
 #[expect(
     unsafe_code,
     reason = "system calls and addresses that are named by numbers"

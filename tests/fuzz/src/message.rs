@@ -45,9 +45,11 @@ pub(crate) enum Action {
     Take,
     /// Reads the fdinfo of the descriptor `args[0]`: buffers, bytes and handles.
     Fdinfo,
+    /// Allocates and frees many times through the descriptor `args[0]`: see [`crate::storm`].
+    Storm,
 }
 
-const ACTIONS: [Action; 12] = [
+const ACTIONS: [Action; 13] = [
     Action::Syscall,
     Action::Ioctl,
     Action::IoctlReadOnly,
@@ -60,6 +62,7 @@ const ACTIONS: [Action; 12] = [
     Action::Give,
     Action::Take,
     Action::Fdinfo,
+    Action::Storm,
 ];
 
 /// A request.

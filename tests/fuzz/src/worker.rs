@@ -3,7 +3,7 @@
 //! A worker: does what it is told, one request at a time.
 
 use crate::message::{Action, Answer, Request, Socket, PAYLOAD};
-use crate::sys;
+use crate::{storm, sys};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
@@ -95,6 +95,7 @@ fn carry_out(request: &Request, answer: &mut Answer) {
             (0..sys::PAGE / 8).map(|i| (i, sys::load(args[0] + i * 8))),
         )),
         Action::Fdinfo => fdinfo(args[0], &mut answer.payload),
+        Action::Storm => storm::carry_out(args[0], args[1], args[2], args[3]),
         Action::Fork | Action::Exit | Action::Give | Action::Take => Err(Errno::EPROTO),
     };
 }
@@ -135,7 +136,8 @@ fn ioctl(request: &Request, payload: &mut [u64; PAYLOAD], read_only: bool) -> Re
     result
 }
 
-fn open(read_only: bool) -> Result<u64, Errno> {
+/// Opens the node.
+pub(crate) fn open(read_only: bool) -> Result<u64, Errno> {
     let mode = if read_only {
         OFlag::O_RDONLY
     } else {
