@@ -2,11 +2,11 @@
 
 //! The fuzzer of the driver's ABI, in the guest.
 
-use anyhow::Result;
+use anyhow::{bail, Result};
 
 use crate::context::Context;
 use crate::guest::{self, Job, MachineArgs, HARNESS_FAILED};
-use crate::kernel::{self, KernelArgs};
+use crate::kernel::{self, Kernel, KernelArgs};
 use crate::programs;
 use crate::qemu::Program;
 
@@ -29,16 +29,49 @@ pub(crate) struct FuzzArgs {
     timeout: u64,
 }
 
-/// `cargo xtask fuzz`: the exit status for the process.
-pub(crate) fn main(context: &Context, args: &FuzzArgs) -> Result<i32> {
-    let kernel = kernel::build(context, &args.kernel)?;
-    let mut files = guest::base_files(context, &kernel, &[])?;
-    for program in programs::fuzz(context)? {
+/// Operations of the short run: some 100,000 frees in less than half a minute.
+const SHORT_OPERATIONS: u64 = 20_000;
+
+/// Operations of the long run on the plain kernel, and on the debug kernel.
+pub(crate) const LONG_OPERATIONS: u64 = 1_000_000;
+pub(crate) const LONG_OPERATIONS_DEBUG: u64 = 100_000;
+
+/// A run that takes longer hangs; the guest is told in seconds.
+const SHORT_TIMEOUT_SECONDS: u64 = 170;
+pub(crate) const LONG_TIMEOUT_SECONDS: u64 = 7200;
+
+/// A sequence of operations, and how long the guest may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sequence {
+    pub(crate) seed: u64,
+    pub(crate) operations: u64,
+    pub(crate) timeout: u64,
+}
+
+impl Sequence {
+    /// The one that is always run.
+    pub(crate) const SHORT: Self = Self {
+        seed: 1,
+        operations: SHORT_OPERATIONS,
+        timeout: SHORT_TIMEOUT_SECONDS,
+    };
+}
+
+/// Runs a sequence with the driver of `tree`.
+pub(crate) fn run(
+    tree: &Context,
+    kernel: &Kernel,
+    fuzzer: &[programs::Program],
+    sequence: Sequence,
+    output: Program,
+) -> Result<guest::Outcome> {
+    let mut files = guest::base_files(tree, kernel, &[])?;
+    for program in fuzzer {
         files.add(&program.path, &format!("/usr/local/bin/{}", program.name))?;
     }
-    let mut machine = MachineArgs::for_tests(2, args.timeout);
+    let mut machine = MachineArgs::for_tests(2, sequence.timeout);
     machine.region = Some(REGION_BYTES);
-    let (seed, operations) = (args.seed.to_string(), args.operations.to_string());
+    let (seed, operations) = (sequence.seed.to_string(), sequence.operations.to_string());
     let command = ["fuzz", "--seed", &seed, "--operations", &operations];
     let job = Job {
         command: command.map(str::to_owned).to_vec(),
@@ -46,7 +79,29 @@ pub(crate) fn main(context: &Context, args: &FuzzArgs) -> Result<i32> {
         machine,
         cache_model: None,
     };
-    match guest::run(context, &kernel, &job, Program::Foreground)? {
+    guest::run(tree, kernel, &job, output)
+}
+
+/// Runs a sequence as a stage of the tests.
+pub(crate) fn check(context: &Context, kernel: &Kernel, sequence: Sequence) -> Result<()> {
+    let fuzzer = programs::fuzz(context)?;
+    match run(context, kernel, &fuzzer, sequence, Program::Foreground)? {
+        Ok(0) => Ok(()),
+        Ok(status) => bail!("the fuzzer found a difference (status {status})"),
+        Err(why) => bail!("{why}"),
+    }
+}
+
+/// `cargo xtask fuzz`: the exit status for the process.
+pub(crate) fn main(context: &Context, args: &FuzzArgs) -> Result<i32> {
+    let kernel = kernel::build(context, &args.kernel)?;
+    let fuzzer = programs::fuzz(context)?;
+    let sequence = Sequence {
+        seed: args.seed,
+        operations: args.operations,
+        timeout: args.timeout,
+    };
+    match run(context, &kernel, &fuzzer, sequence, Program::Foreground)? {
         Ok(status) => Ok(status),
         Err(why) => {
             eprintln!("{why}");

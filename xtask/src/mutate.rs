@@ -17,6 +17,7 @@ use anyhow::{bail, Context as _, Result};
 
 use crate::context::Context;
 use crate::driver::{self, Checks};
+use crate::fuzz::{self, Sequence};
 use crate::guest::{self, Job};
 use crate::guest_tests::{self, Lane, Suite};
 use crate::kernel::{self, Kernel, KernelArgs};
@@ -148,6 +149,7 @@ struct Bench<'a> {
     context: &'a Context,
     copy: TreeCopy<'a>,
     programs: Vec<Program>,
+    fuzzer: Vec<Program>,
 }
 
 impl<'a> Bench<'a> {
@@ -156,6 +158,7 @@ impl<'a> Bench<'a> {
             context,
             copy: TreeCopy::new(context, "mutations")?,
             programs: programs::tests(context)?,
+            fuzzer: programs::fuzz(context)?,
         })
     }
 
@@ -163,6 +166,7 @@ impl<'a> Bench<'a> {
     fn baseline(&self, target: &Target, mutations: &[&Mutation]) -> Result<Vec<String>> {
         let mut problems = Vec::new();
         let tests = mutations.iter().flat_map(|mutation| mutation.tests.iter());
+        let (fuzzer, tests): (Vec<&Test>, Vec<&Test>) = tests.partition(|test| test.is_fuzzer());
         let mut of_suite: Vec<(Suite, BTreeSet<&Test>)> = Vec::new();
         for test in tests {
             match of_suite
@@ -173,8 +177,9 @@ impl<'a> Bench<'a> {
                 None => of_suite.push((test.suite(), BTreeSet::from([test]))),
             }
         }
-        for (_, tests) in of_suite {
-            let tests: Vec<_> = tests.into_iter().collect();
+        let groups = of_suite.into_iter().map(|(_, tests)| tests);
+        let groups = groups.map(|tests| tests.into_iter().collect::<Vec<_>>());
+        for tests in groups.chain(fuzzer.first().map(|test| vec![*test])) {
             let step = Step::start(format!("run {} tests without a mutation", tests.len()));
             let verdict = self.run(self.context, target, &tests)?;
             step.done();
@@ -202,8 +207,33 @@ impl<'a> Bench<'a> {
         )
     }
 
+    /// Runs the short sequence of the fuzzer with the driver of `tree`.
+    fn fuzz(&self, tree: &Context, target: &Target) -> Result<Verdict> {
+        let output = Arc::new(Mutex::new(String::new()));
+        let shared = Arc::clone(&output);
+        let keep = move |line: &str| {
+            if let Ok(mut output) = shared.lock() {
+                output.push_str(line);
+                output.push('\n');
+            }
+        };
+        let program = qemu::Program::Lines(Box::new(keep));
+        let outcome = fuzz::run(tree, &target.kernel, &self.fuzzer, Sequence::SHORT, program)?;
+        let output = output.lock().map(|text| text.clone()).unwrap_or_default();
+        let difference = output.lines().find(|line| line.starts_with("DIFFERENCE"));
+        Ok(match (outcome, difference) {
+            (Ok(0), _) => Verdict::Green,
+            (_, Some(line)) => Verdict::Failed(vec![format!("fuzz: {line}")]),
+            (Ok(status), _) => Verdict::Failed(vec![format!("fuzz: status {status}")]),
+            (Err(why), _) => Verdict::Broken(first_fault(&why)),
+        })
+    }
+
     /// Runs tests in a boot of their own, with the driver of `tree`.
     fn run(&self, tree: &Context, kernel: &Target, tests: &[&Test]) -> Result<Verdict> {
+        if tests.iter().any(|test| test.is_fuzzer()) {
+            return self.fuzz(tree, kernel);
+        }
         let Target { kernel, lane } = kernel;
         let lane = *lane;
         let mut files = guest::base_files(tree, kernel, &[])?;

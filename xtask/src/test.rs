@@ -11,6 +11,7 @@ use clap::ValueEnum;
 use crate::cache_model::{CacheModel, CacheModelArgs};
 use crate::context::Context;
 use crate::driver::{self, Checks};
+use crate::fuzz::{self, Sequence};
 use crate::guest_tests::{self, Lane, Report, Suite};
 use crate::kernel::{self, Kernel, KernelArgs};
 use crate::libtest::Totals;
@@ -67,6 +68,7 @@ enum Stage {
     Driver,
     DriverClippy,
     Examples,
+    Fuzz,
     Guest,
     BadDeviceTree,
     DebugKernel,
@@ -188,6 +190,7 @@ impl Session<'_> {
                 self.needs_driver()?;
                 demo::check(context, self.kernel()?, None)?;
             }
+            Stage::Fuzz => self.fuzz()?,
             Stage::Guest => return self.guest(Suite::Normal),
             Stage::BadDeviceTree => return self.guest(Suite::BadDeviceTree),
             Stage::DebugKernel => {
@@ -293,6 +296,25 @@ impl Session<'_> {
             }
         }
         Ok(sum)
+    }
+
+    /// Random calls, each outcome predicted; in the long form very many, on the debug kernel too.
+    fn fuzz(&mut self) -> Result<()> {
+        self.needs_driver()?;
+        let context = self.context;
+        let short = Sequence::SHORT;
+        fuzz::check(context, self.kernel()?, short)?;
+        if !self.args.long {
+            return Ok(());
+        }
+        let long = |operations| Sequence {
+            seed: short.seed + 1,
+            operations,
+            timeout: fuzz::LONG_TIMEOUT_SECONDS,
+        };
+        fuzz::check(context, self.kernel()?, long(fuzz::LONG_OPERATIONS))?;
+        let debug = kernel::build(context, &self.debug_kernel())?;
+        fuzz::check(context, &debug, long(fuzz::LONG_OPERATIONS_DEBUG))
     }
 
     /// The kernel that watches, from the same source as the other one.

@@ -14,6 +14,9 @@ use crate::files::with_extension;
 use crate::guest_tests::Suite;
 use crate::tree_copy;
 
+/// The test that is the short run of the fuzzer, no test of a guest program.
+const FUZZER: (&str, &str) = ("fuzz", "short_run");
+
 pub(crate) const FOLDER: &str = "tests/mutations";
 
 /// The kernels that a head may ask for, the default first.
@@ -27,6 +30,11 @@ pub(super) struct Test {
 }
 
 impl Test {
+    /// Whether it is the short run of the fuzzer.
+    pub(super) fn is_fuzzer(&self) -> bool {
+        (self.program.as_str(), self.name.as_str()) == FUZZER
+    }
+
     /// The suite that it belongs to, whose machine it needs.
     pub(super) fn suite(&self) -> Suite {
         Suite::of(&self.program)
@@ -103,6 +111,9 @@ fn parse(path: &Path, text: &str) -> Result<Mutation> {
     if tests.iter().any(|test| test.suite() != first.suite()) {
         bail!("its tests need different machines");
     }
+    if tests.len() > 1 && tests.iter().any(Test::is_fuzzer) {
+        bail!("the fuzzer runs alone");
+    }
     let kernel = match values("Kernel:")[..] {
         [] => KERNELS[0],
         [name] => KERNELS
@@ -145,7 +156,7 @@ pub(crate) fn check(context: &Context) -> Result<usize> {
         if let Err(error) = tree_copy::fits(&context.root, &mutation.path) {
             wrong.push(format!("{error:#}"));
         }
-        for test in &mutation.tests {
+        for test in mutation.tests.iter().filter(|test| !test.is_fuzzer()) {
             let path = format!("tests/tests/{}.rs", test.program);
             let function = test.name.rsplit("::").next().unwrap_or_default();
             let source = fs::read_to_string(context.root.join(&path)).unwrap_or_default();
