@@ -60,6 +60,10 @@ impl Drop for UserCharge {
             entry.1 = entry.1.saturating_sub(self.bytes);
         }
         users.0.retain(|entry| entry.1 != 0);
+        if users.0.is_empty() {
+            // Nobody drops a static when the module goes: no memory may hang on it by then.
+            users.0 = KVec::new();
+        }
     }
 }
 
