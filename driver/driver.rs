@@ -5,7 +5,7 @@
 use crate::{
     debug::DebugFiles,
     file::OpenFile,
-    kapi::{misc, region::Extent},
+    kapi::{misc, region::Extent, registers},
     paddle::{info, node::PaddleFile},
     pool::Pool,
     registry::{Claim, Refusal},
@@ -40,6 +40,8 @@ pub(crate) struct BoundPool {
     coherent: bool,
     /// What Paddle's clients are told; `None` if they are not served.
     paddle: Option<DeviceInfo>,
+    /// The accelerator's registers, if the node names them.
+    registers: Option<Extent>,
     /// Not 0 once the device is unbound.
     gone: Atomic<u32>,
 }
@@ -60,6 +62,11 @@ impl BoundPool {
     /// What Paddle's clients are told; `None` if they are not served.
     pub(crate) fn paddle(&self) -> Option<&DeviceInfo> {
         self.paddle.as_ref()
+    }
+
+    /// Where the accelerator's registers lie, if the node names them.
+    pub(crate) fn registers(&self) -> Option<Extent> {
+        self.registers
     }
 
     /// Whether the port snoops the caches unless a buffer says otherwise.
@@ -103,6 +110,7 @@ impl platform::Driver for MemoryPool {
             .is_some_and(|node| node.property_read_bool(c_str!("dma-coherent")));
 
         let paddle = info::of_device(dev)?;
+        let registers = registers::of_device(pdev, dev)?;
         let quarantine_ms = dev
             .fwnode()
             .and_then(|node| {
@@ -119,6 +127,7 @@ impl platform::Driver for MemoryPool {
                 pool: pool.clone(),
                 coherent,
                 paddle,
+                registers,
                 gone: Atomic::new(0),
             },
             GFP_KERNEL,

@@ -38,6 +38,7 @@ mod kapi {
     pub(crate) mod misc;
     pub(crate) mod params;
     pub(crate) mod region;
+    pub(crate) mod registers;
     pub(crate) mod shared_pages;
     pub(crate) mod task;
     pub(crate) mod trace;
@@ -54,6 +55,7 @@ mod paddle {
     pub(crate) mod info;
     pub(crate) mod native;
     pub(crate) mod node;
+    pub(crate) mod registers;
     pub(crate) mod sync;
 }
 mod poison;

@@ -23,7 +23,7 @@ macro_rules! plain_bytes {
 }
 
 plain_bytes!(abi: Info, Alloc, Free, Buffer, UserToPhys, PhysToUser, Range, Sync, SetOwner);
-plain_bytes!(paddle_abi: CacheRange, DeviceInfo, VmToPhys);
+plain_bytes!(paddle_abi: CacheRange, DeviceInfo, Version, VmToPhys);
 
 /// Reads the structure at user address `address`, once.
 ///
@@ -45,6 +45,17 @@ pub(crate) fn write<T: AsBytes>(address: usize, value: &T) -> Result {
     UserSlice::new(UserPtr::from_addr(address), core::mem::size_of::<T>())
         .writer()
         .write(value)
+}
+
+/// Writes `bytes` to user address `address` on.
+///
+/// # Errors
+///
+/// `EFAULT` if one is not writable.
+pub(crate) fn write_bytes(address: usize, bytes: &[u8]) -> Result {
+    UserSlice::new(UserPtr::from_addr(address), bytes.len())
+        .writer()
+        .write_slice(bytes)
 }
 
 /// Reads `count` structures from user address `address` on, each once.

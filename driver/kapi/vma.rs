@@ -30,6 +30,7 @@ use kernel::{
 // arch/arm64/include/asm/pgtable-hwdef.h and pgtable-prot.h.
 const PTE_ATTRINDX_MASK: u64 = 7 << 2;
 const PTE_ATTRINDX_NORMAL_NC: u64 = 2 << 2;
+const PTE_ATTRINDX_DEVICE_NGNRE: u64 = 4 << 2;
 const PTE_RDONLY: u64 = 1 << 7;
 const PTE_PXN: u64 = 1 << 53;
 const PTE_UXN: u64 = 1 << 54;
@@ -218,6 +219,33 @@ pub(crate) fn map<T: PfnMapped>(
     // SAFETY: As above.
     unsafe { (*raw).vm_private_data = Arc::into_raw(object).cast_mut().cast() };
     Ok(())
+}
+
+/// Maps the registers of a device from physical address `phys_addr` on into all of `vma`: Device
+/// memory that may acknowledge writes early (nGnRE), never executable.
+///
+/// # Errors
+///
+/// `ENOMEM` if there is no memory for page tables.
+pub(crate) fn map_registers(vma: &VmaNew, phys_addr: u64) -> Result {
+    let raw = vma.as_ptr();
+    let pfn = usize::try_from(phys_addr)? / PAGE_SIZE;
+    // SAFETY: The VMA is being set up, nobody else accesses it.
+    let mut prot = unsafe { (*raw).vm_page_prot };
+    prot.pgprot = prot.pgprot & !PTE_ATTRINDX_MASK | PTE_ATTRINDX_DEVICE_NGNRE | PTE_PXN | PTE_UXN;
+    // Later changes of the protection start from this one.
+    // SAFETY: As above.
+    unsafe { (*raw).vm_page_prot = prot };
+    prot.pgprot |= PTE_DIRTY;
+    if vma.writable() {
+        prot.pgprot &= !PTE_RDONLY;
+    }
+    // SAFETY: The VMA is being set up under the mmap lock. The page frames are registers, which are
+    // nobody's memory.
+    to_result(unsafe {
+        bindings::remap_pfn_range(raw, vma.start(), pfn, vma.end() - vma.start(), prot)
+    })
+    // `remap_pfn_range` set VM_IO, VM_PFNMAP, VM_DONTEXPAND and VM_DONTDUMP.
 }
 
 /// A VMA made by [`map`], seen under the mmap lock.

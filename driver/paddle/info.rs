@@ -2,12 +2,15 @@
 
 //! Whether a pool serves Paddle's clients, and what it tells them of the accelerator.
 
-use crate::shared::paddle_abi::DeviceInfo;
+use crate::{
+    kapi::uaccess,
+    shared::paddle_abi::{DeviceInfo, Version},
+};
 use kernel::{
     c_str,
     device::{Bound, Device},
     prelude::*,
-    str::CStr,
+    str::{CStr, CString},
 };
 
 /// What the device tree says of `dev`; `None` without the property `fpgamem,paddle`.
@@ -57,4 +60,24 @@ fn value(dev: &Device<Bound>, name: &CStr, default: u32, max: u32) -> Result<u32
         return Err(EINVAL);
     }
     Ok(value)
+}
+
+/// VERSION: writes the version of the accelerator in decimal, cut to the room that there is and with
+/// a zero byte at its end.
+///
+/// # Errors
+///
+/// `EFAULT` if the caller's memory is not accessible.
+pub(crate) fn version(info: &DeviceInfo, arg: usize) -> Result {
+    let request: Version = uaccess::read(arg)?;
+    let address = usize::try_from(request.buffer).map_err(|_| EFAULT)?;
+    // An exhausted kernel must not look to clients like a failed allocation.
+    let text = CString::try_from_fmt(fmt!("{}", info.version)).map_err(|_| EIO)?;
+    let room = usize::try_from(request.size.min(text.len_with_nul() as u64)).map_err(|_| EFAULT)?;
+    let Some(chars) = room.checked_sub(1) else {
+        return Ok(());
+    };
+    let cut = text.to_bytes().get(..chars).ok_or(EIO)?;
+    uaccess::write_bytes(address, cut)?;
+    uaccess::write_bytes(address.checked_add(chars).ok_or(EFAULT)?, &[0])
 }

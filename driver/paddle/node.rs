@@ -6,7 +6,7 @@
 //! Its clients take a stale `EINVAL` or `ENOMEM` of an ioctl for a failed allocation and exit, so
 //! no ioctl fails with either.
 
-use super::sync;
+use super::{info, registers, sync};
 use crate::{
     driver::BoundPool,
     file::OpenFile,
@@ -38,10 +38,13 @@ impl misc::OpenFile for PaddleFile {
         Ok(KBox::pin(Self { native }, GFP_KERNEL_ACCOUNT)?)
     }
 
-    /// Offset 0 allocates; there is nothing else to map.
+    /// Offset 0 allocates, and [`abi::REGISTERS`] maps the accelerator's registers; there is nothing
+    /// else to map.
     fn mmap(&self, vma: &VmaNew) -> Result {
-        if vma::file_offset(vma) != 0 {
-            return Err(ENXIO);
+        match vma::file_offset(vma) {
+            0 => {}
+            abi::REGISTERS => return registers::map(self.native.bound(), vma),
+            _ => return Err(ENXIO),
         }
         // What exceeds the region has no room in it either.
         self.native.mmap(vma).map_err(|error| {
@@ -60,6 +63,7 @@ impl misc::OpenFile for PaddleFile {
             abi::A_DEVICE_INFO => {
                 return uaccess::write(arg, bound.paddle().ok_or(ENOTTY)?);
             }
+            abi::A_VERSION => return info::version(bound.paddle().ok_or(ENOTTY)?, arg),
             abi::A_FLUSH | abi::OLD_FLUSH => Operation::Clean,
             abi::A_INVALIDATE | abi::OLD_INVALIDATE => Operation::CleanInvalidate,
             _ => return Err(ENOTTY),

@@ -9,6 +9,11 @@
 /// Where family B maps to allocate, and what it takes for the start of the region.
 pub const B_BASE: u64 = 0x2000_0000;
 
+/// Where clients map the registers of the accelerator.
+pub const REGISTERS: u64 = 0x8000_0000;
+/// Most bytes of registers that they map.
+pub const REGISTERS_MAX_BYTES: u64 = 0x1000;
+
 /// A user address, or in family B a distance from [`B_BASE`], and a length in bytes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,6 +44,16 @@ pub struct DeviceInfo {
     pub reserved: [u32; 5],
 }
 
+/// Where to put the version, as text.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Version {
+    /// User address of the first byte.
+    pub buffer: u64,
+    /// Bytes that there is room for.
+    pub size: u64,
+}
+
 /// A user address and what the kernel says its physical address is.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,6 +64,9 @@ pub struct VmToPhys {
     pub phys_addr: u64,
 }
 
+/// Family A: write the version where a [`Version`] says. Older clients, whose number is another, pass
+/// no size, so that nobody could know how much to write.
+pub const A_VERSION: u32 = 0x4010_4701;
 /// Family A: clean and invalidate.
 pub const A_INVALIDATE: u32 = 0x4010_470c;
 /// Family A: clean.
@@ -69,6 +87,8 @@ pub const B_VM_TO_PHYS: u32 = 0xc010_460f;
 const _: () = {
     assert!(core::mem::size_of::<CacheRange>() == 16);
     assert!(core::mem::size_of::<VmToPhys>() == 16);
+    assert!(core::mem::size_of::<Version>() == 16);
+    assert!(core::mem::offset_of!(Version, size) == 8);
     assert!(core::mem::size_of::<DeviceInfo>() == 40);
     assert!(core::mem::offset_of!(DeviceInfo, device_type) == 8);
     assert!(core::mem::offset_of!(DeviceInfo, column) == 12);

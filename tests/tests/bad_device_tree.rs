@@ -174,3 +174,15 @@ fn a_region_held_in_blocks_of_another_size_is_busy_until_they_return() {
     driver::unbind("bad-region-in-use").unwrap();
     driver::bind(GOOD).unwrap();
 }
+
+#[test]
+fn a_node_without_registers_maps_none() {
+    let node = Node::open_path("/dev/fpgadrv0");
+    let at = fpgamem_shared::paddle_abi::REGISTERS;
+    let (protection, flags) = (
+        fpgamem_tests::READ_WRITE,
+        fpgamem_tests::MapFlags::MAP_SHARED,
+    );
+    let result = node.map_with(PAGE, protection, flags, at);
+    assert_eq!(result.unwrap_err(), Errno::ENXIO);
+}
