@@ -188,8 +188,8 @@ impl Replay<'_> {
         Ok(())
     }
 
-    fn buffer(&self, id: u32) -> Result<&Buffer, Cause> {
-        self.live.get(&id).ok_or(Cause::NotLive)
+    fn buffer(&mut self, id: u32) -> Result<&mut Buffer, Cause> {
+        self.live.get_mut(&id).ok_or(Cause::NotLive)
     }
 
     fn alloc(&mut self, id: u32, len: usize) -> Result<(), Cause> {

@@ -3,32 +3,14 @@
 //! Buffers in their two states.
 
 use crate::addr::{DeviceAddr, PhysAddr};
-use crate::alloc::{AllocOptions, Allocation};
+use crate::alloc::AllocOptions;
 use crate::device::Device;
 use crate::direction::{Direction, Maintenance};
-use crate::error::{Error, Result};
-use crate::map::Map;
-use crate::sys;
-use crate::view::{check_range, View, ViewMut};
-use fpgamem_shared::abi;
+use crate::error::Result;
+use crate::inner::Inner;
+use crate::view::{View, ViewMut};
 use std::fmt;
-use std::ops::{Bound, Deref, DerefMut, Range, RangeBounds};
-use std::os::fd::AsFd;
-
-/// What both states have in common.
-pub(crate) struct Inner {
-    pub(crate) device: Device,
-    pub(crate) map: Map,
-    pub(crate) len: usize,
-    phys_addr: PhysAddr,
-    device_addr: DeviceAddr,
-    coherent: bool,
-    write_combine: bool,
-    /// Its word in the device's status area.
-    status_slot: u32,
-    /// The device may access the memory: nobody else may get it.
-    pub(crate) device_owned: bool,
-}
+use std::ops::{Deref, DerefMut, RangeBounds};
 
 /// A buffer that the CPU owns: a slice of bytes.
 ///
@@ -36,7 +18,7 @@ pub(crate) struct Inner {
 /// value is dropped.
 ///
 /// A forked child does not inherit the mapping: there, touching the bytes ends the process, dropping
-/// the value does nothing, and every method that could harm answers [`Error::Forked`].
+/// the value does nothing, and every method that could harm answers [`Error::Forked`](crate::Error::Forked).
 pub struct Buffer {
     pub(crate) inner: Inner,
 }
@@ -63,160 +45,77 @@ pub struct DeviceBuffer {
     pub(crate) direction: Direction,
 }
 
-impl Inner {
-    fn new(device: &Device, len: usize, options: AllocOptions) -> Result<Self> {
-        // The handle is dropped at the end of this function. From then on the mapping alone keeps
-        // the buffer: its end frees it, a process that dies leaves nothing behind even if a child
-        // has inherited the file, and nobody can map the memory a second time.
-        let allocation = Allocation::new(device.as_fd(), len as u64, options)?;
-        let answer = &allocation.answer;
-        let alloc_len = usize::try_from(answer.alloc_bytes)
-            .ok()
-            .filter(|bytes| *bytes >= len);
-        let Some(alloc_len) = alloc_len else {
-            let value = answer.alloc_bytes;
-            return Err(Error::UnexpectedResponse {
-                field: "alloc.alloc_bytes",
-                value,
-            });
-        };
-        let map = Map::new(device.file(), answer.mmap_offset, alloc_len).map_err(|source| {
-            Error::Map {
-                len: alloc_len,
-                source,
-            }
-        })?;
-        Ok(Self {
-            device: device.clone(),
-            map,
-            len,
-            phys_addr: PhysAddr::new(answer.phys_addr),
-            device_addr: DeviceAddr::new(answer.device_addr),
-            coherent: options.is_coherent(device.is_coherent()),
-            write_combine: options.is_write_combine(),
-            status_slot: answer.status_slot,
-            device_owned: false,
-        })
-    }
-
-    pub(crate) fn check_fork(&self) -> Result<()> {
-        match self.map.forked() {
-            Some((owner, child)) => Err(Error::Forked { owner, child }),
-            None => Ok(()),
-        }
-    }
-
-    /// Tells the kernel whether the device may access the memory, should this process die. Comes
-    /// after [`check_fork`](Self::check_fork).
-    pub(crate) fn mark(&self, device: bool) -> Result<()> {
-        if let Some(area) = self.device.status(self.status_slot) {
-            area.set(self.status_slot, device);
-            return Ok(());
-        }
-        if !self.device.quarantines() {
-            return Ok(());
-        }
-        let addr = self.map.as_ptr() as usize as u64;
-        sys::set_owner(self.device.as_fd(), addr, device)
-    }
-
-    /// The bytes as the driver's calls take them.
-    pub(crate) fn abi_range(&self, range: &Range<usize>) -> abi::Range {
-        let start = self.map.as_ptr() as usize + range.start;
-        abi::Range {
-            addr: start as u64,
-            len: range.len() as u64,
-            ..Default::default()
-        }
-    }
-
-    /// Maintains the cache lines of a range, or waits for a coherent port: that is the driver's
-    /// decision, which knows the buffer.
-    pub(crate) fn maintain(&self, op: Maintenance, range: impl RangeBounds<usize>) -> Result<()> {
-        self.check_fork()?;
-        let range = resolve(range, self.len)?;
-        if range.is_empty() {
-            return Ok(());
-        }
-        sys::maintain(self.device.as_fd(), op, &[self.abi_range(&range)])
-    }
-
-    /// The same for all of the buffer, after [`check_fork`](Self::check_fork).
-    pub(crate) fn maintain_whole(&self, op: Maintenance) -> Result<()> {
-        sys::maintain(self.device.as_fd(), op, &[self.abi_range(&(0..self.len))])
-    }
-
-    fn fmt(&self, f: &mut fmt::Formatter<'_>, name: &str) -> fmt::Result {
-        f.debug_struct(name)
-            .field("len", &self.len)
-            .field("phys_addr", &self.phys_addr)
-            .field("device_addr", &self.device_addr)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        if self.device_owned && self.map.forked().is_none() {
-            self.device.note_abandoned(self.map.len());
-            self.map.keep_forever();
-        }
-    }
-}
-
-/// The range as two numbers, inside `len` bytes.
-fn resolve(range: impl RangeBounds<usize>, len: usize) -> Result<Range<usize>> {
-    let start = match range.start_bound() {
-        Bound::Included(start) => *start,
-        Bound::Excluded(before) => before.saturating_add(1),
-        Bound::Unbounded => 0,
-    };
-    let end = match range.end_bound() {
-        Bound::Included(last) => last.saturating_add(1),
-        Bound::Excluded(end) => *end,
-        Bound::Unbounded => len,
-    };
-    check_range(start..end, len)?;
-    Ok(start..end)
-}
-
 /// What both states offer, written once.
 macro_rules! common_methods {
     () => {
         /// First physical address.
         #[must_use]
         pub fn phys_addr(&self) -> PhysAddr {
-            self.inner.phys_addr
+            self.inner.phys_addr()
         }
 
         /// First address as the FPGA uses it: what goes into its registers.
         #[must_use]
         pub fn device_addr(&self) -> DeviceAddr {
-            self.inner.device_addr
+            self.inner.device_addr()
         }
 
-        /// Bytes that the buffer takes in the pool: its length rounded up to whole blocks.
+        /// Physical address of the byte at `offset`; `None` if there is no such byte.
+        ///
+        /// No system call: allocation has told.
+        #[must_use]
+        pub fn phys_of(&self, offset: usize) -> Option<PhysAddr> {
+            let offset = self.inner.checked_offset(offset)?;
+            self.phys_addr().checked_add(offset)
+        }
+
+        /// Address of the byte at `offset` as the FPGA uses it; `None` if there is no such byte.
+        #[must_use]
+        pub fn device_addr_of(&self, offset: usize) -> Option<DeviceAddr> {
+            let offset = self.inner.checked_offset(offset)?;
+            self.device_addr().checked_add(offset)
+        }
+
+        /// Offset of the byte with a physical address; `None` if it is not one of the buffer's.
+        #[must_use]
+        pub fn offset_of_phys(&self, phys_addr: PhysAddr) -> Option<usize> {
+            let offset = phys_addr.checked_offset_from(self.phys_addr())?;
+            let offset = usize::try_from(offset).ok()?;
+            (offset < self.inner.len).then_some(offset)
+        }
+
+        /// Offset of the byte that the FPGA calls by an address; `None` if it is not one of the
+        /// buffer's.
+        #[must_use]
+        pub fn offset_of_device(&self, device_addr: DeviceAddr) -> Option<usize> {
+            let offset = device_addr.checked_offset_from(self.device_addr())?;
+            let offset = usize::try_from(offset).ok()?;
+            (offset < self.inner.len).then_some(offset)
+        }
+
+        /// Bytes that the buffer takes in the pool: its length rounded up to whole blocks. Those of
+        /// the parts of a buffer that was [split](Buffer::split_at) add up to it.
         #[must_use]
         pub fn capacity(&self) -> usize {
-            self.inner.map.len()
+            self.inner.capacity
         }
 
         /// Whether the device uses a port that snoops the caches.
         #[must_use]
         pub fn is_coherent(&self) -> bool {
-            self.inner.coherent
+            self.inner.memory.coherent
         }
 
         /// Whether the buffer is mapped write-combine instead of cached.
         #[must_use]
         pub fn is_write_combine(&self) -> bool {
-            self.inner.write_combine
+            self.inner.memory.write_combine
         }
 
         /// The device that the buffer comes from.
         #[must_use]
         pub fn device(&self) -> &Device {
-            &self.inner.device
+            &self.inner.memory.device
         }
 
         /// Makes what the CPU wrote to a range of bytes visible to the device: cleans its cache
@@ -228,23 +127,12 @@ macro_rules! common_methods {
         ///
         /// # Errors
         ///
-        /// * [`Error::OutOfRange`]: the range leaves the buffer; nothing was done.
-        /// * [`Error::Forked`]: the buffer belongs to the parent process.
-        /// * [`Error::Unbound`]: the device has been unbound from its driver.
+        /// * [`Error::OutOfRange`](crate::Error::OutOfRange): the range leaves the buffer; nothing was done.
+        /// * [`Error::Forked`](crate::Error::Forked): the buffer belongs to the parent process.
+        /// * [`Error::Unbound`](crate::Error::Unbound): the device has been unbound from its driver,
+        ///   which is needed only where a processor other than aarch64 leaves the work to it.
         pub fn sync_for_device(&self, range: impl RangeBounds<usize>) -> Result<()> {
             self.inner.maintain(Maintenance::Clean, range)
-        }
-
-        /// Makes what the device wrote to a range of bytes visible to the CPU: cleans and
-        /// invalidates its cache lines, so what the CPU wrote is never discarded.
-        ///
-        /// Otherwise as [`sync_for_device`](Self::sync_for_device).
-        ///
-        /// # Errors
-        ///
-        /// As [`sync_for_device`](Self::sync_for_device).
-        pub fn sync_for_cpu(&self, range: impl RangeBounds<usize>) -> Result<()> {
-            self.inner.maintain(Maintenance::CleanInvalidate, range)
         }
     };
 }
@@ -257,6 +145,18 @@ impl Buffer {
             inner: Inner::new(device, len, options)?,
         })
     }
+
+    /// Makes what the device wrote to a range of bytes visible to the CPU: cleans and invalidates its
+    /// cache lines, so what the CPU wrote is never discarded.
+    ///
+    /// No slice of the buffer outlives the call, since bytes change under it. Otherwise as [`sync_for_device`](Self::sync_for_device).
+    ///
+    /// # Errors
+    ///
+    /// As [`sync_for_device`](Self::sync_for_device).
+    pub fn sync_for_cpu(&mut self, range: impl RangeBounds<usize>) -> Result<()> {
+        self.inner.maintain(Maintenance::CleanInvalidate, range)
+    }
 }
 
 impl Deref for Buffer {
@@ -264,20 +164,21 @@ impl Deref for Buffer {
 
     fn deref(&self) -> &[u8] {
         // SAFETY:
-        // * `len` bytes are mapped as long as `self.inner.map` lives; a process in which they are
+        // * `len` bytes are mapped as long as `self.inner.memory` lives; a process in which they are
         //   not is the child of a fork, whose caller has promised not to use such values.
         // * They are initialised: the driver hands out zeroes.
         // * Nobody else accesses them: this is their only mapping, made from a handle that nobody
-        //   else knew and that is gone; no device does, by the contract of `into_cpu` or because
-        //   none was ever told. Writing through this value takes `&mut self`.
-        unsafe { std::slice::from_raw_parts(self.inner.map.as_ptr(), self.inner.len) }
+        //   else knew and that is gone, and no other part has them; no device does, by the contract
+        //   of `into_cpu` or because none was ever told. Writing through this value takes
+        //   `&mut self`.
+        unsafe { std::slice::from_raw_parts(self.inner.as_ptr(), self.inner.len) }
     }
 }
 
 impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [u8] {
         // SAFETY: As in `deref`; and `&mut self` excludes every other slice of this value.
-        unsafe { std::slice::from_raw_parts_mut(self.inner.map.as_ptr(), self.inner.len) }
+        unsafe { std::slice::from_raw_parts_mut(self.inner.as_ptr(), self.inner.len) }
     }
 }
 
@@ -316,12 +217,24 @@ impl DeviceBuffer {
         self.direction
     }
 
+    /// Makes what the device wrote to a range of bytes visible to the CPU: cleans and invalidates its
+    /// cache lines, so what the CPU wrote is never discarded.
+    ///
+    /// Otherwise as [`sync_for_device`](Self::sync_for_device).
+    ///
+    /// # Errors
+    ///
+    /// As [`sync_for_device`](Self::sync_for_device).
+    pub fn sync_for_cpu(&self, range: impl RangeBounds<usize>) -> Result<()> {
+        self.inner.maintain(Maintenance::CleanInvalidate, range)
+    }
+
     /// Reads bytes while the device may be writing.
     #[must_use]
     pub fn view(&self) -> View<'_> {
         // SAFETY: `len` bytes are mapped as long as `self` lives; threads of this process write
         // them through `view_mut` only, which takes `&mut self`.
-        unsafe { View::new(self.inner.map.as_ptr(), self.inner.len) }
+        unsafe { View::new(self.inner.as_ptr(), self.inner.len) }
     }
 
     /// Reads and writes bytes while the device may be reading and writing.
@@ -329,58 +242,12 @@ impl DeviceBuffer {
     pub fn view_mut(&mut self) -> ViewMut<'_> {
         // SAFETY: `len` bytes are mapped as long as `self` lives, and `&mut self` excludes every
         // other view.
-        unsafe { ViewMut::new(self.inner.map.as_ptr(), self.inner.len) }
+        unsafe { ViewMut::new(self.inner.as_ptr(), self.inner.len) }
     }
 }
 
 impl fmt::Debug for DeviceBuffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.inner.fmt(f, "DeviceBuffer")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn resolves_ranges_of_every_form() {
-        assert_eq!(resolve(.., 10).unwrap(), 0..10);
-        assert_eq!(resolve(3.., 10).unwrap(), 3..10);
-        assert_eq!(resolve(..4, 10).unwrap(), 0..4);
-        assert_eq!(resolve(3..=4, 10).unwrap(), 3..5);
-        let after_two = (Bound::Excluded(2), Bound::Unbounded);
-        assert_eq!(resolve(after_two, 10).unwrap(), 3..10);
-        assert_eq!(resolve(10..10, 10).unwrap(), 10..10);
-    }
-
-    #[test]
-    fn refuses_ranges_outside() {
-        let error = resolve(8..11, 10).unwrap_err();
-        assert!(matches!(
-            error,
-            Error::OutOfRange {
-                start: 8,
-                end: 11,
-                len: 10
-            }
-        ));
-        let error = resolve(11.., 10).unwrap_err();
-        assert!(matches!(
-            error,
-            Error::OutOfRange {
-                start: 11,
-                end: 10,
-                len: 10
-            }
-        ));
-        let error = resolve(..=usize::MAX, 10).unwrap_err();
-        assert!(matches!(
-            error,
-            Error::OutOfRange {
-                end: usize::MAX,
-                ..
-            }
-        ));
     }
 }

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! An open device node, from which buffers come.
+//! An open device, from which buffers come.
 
-use crate::addr::{DeviceAddr, PhysAddr};
+use crate::addr::PhysAddr;
 use crate::alloc::AllocOptions;
+use crate::backend::Backend;
 use crate::buffer::Buffer;
-use crate::error::{Error, Result};
-use crate::info::{Features, Info};
-use crate::status::StatusArea;
-use crate::sys::{self, Call};
-use fpgamem_shared::abi;
-use nix::errno::Errno;
+use crate::driver::Driver;
+use crate::error::Result;
+use crate::info::Info;
+use crate::sys;
+use crate::translate::{Live, PhysRange, UserRange};
+use crate::DeviceAddr;
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -34,14 +34,10 @@ pub struct Device {
 
 #[derive(Debug)]
 struct Shared {
-    file: File,
-    path: PathBuf,
-    /// Where buffers that the device owns are marked without a call.
-    status: Option<StatusArea>,
-    /// Whether the driver wants to know which buffers the device owns.
-    quarantines: bool,
-    /// Whether the pool's port snoops; the driver never changes it.
+    backend: Backend,
+    /// Whether the pool's port snoops, which never changes.
     coherent: bool,
+    live: Live,
     abandoned_buffers: AtomicU64,
     abandoned_bytes: AtomicU64,
 }
@@ -53,28 +49,6 @@ pub struct Abandoned {
     pub buffers: u64,
     /// Bytes that they take in the pool.
     pub bytes: u64,
-}
-
-/// Where a user address lies; see [`Device::user_to_phys`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct PhysRange {
-    /// Its physical address.
-    pub phys_addr: PhysAddr,
-    /// The same as the FPGA uses it.
-    pub device_addr: DeviceAddr,
-    /// Bytes from there on that are contiguous in both address spaces.
-    pub contiguous_bytes: u64,
-}
-
-/// Where a physical address is mapped; see [`Device::phys_to_user`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct UserRange {
-    /// The lowest user address that maps it.
-    pub user_addr: u64,
-    /// Bytes from there on that are contiguous in both address spaces.
-    pub contiguous_bytes: u64,
 }
 
 impl Device {
@@ -101,58 +75,50 @@ impl Device {
     ///
     /// # Errors
     ///
-    /// * [`Error::Open`]: the node is missing or may not be opened for reading and writing.
-    /// * [`Error::NotFpgamem`]: the file belongs to something else.
-    /// * [`Error::AbiMismatch`]: the driver speaks another version of the ABI.
+    /// * [`Error::Open`](crate::Error::Open): the node is missing or may not be opened for reading and writing.
+    /// * [`Error::NotFpgamem`](crate::Error::NotFpgamem): the file belongs to something else.
+    /// * [`Error::AbiMismatch`](crate::Error::AbiMismatch): the driver speaks another version of the ABI.
     pub fn open_path(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref().to_path_buf();
-        let file = match OpenOptions::new().read(true).write(true).open(&path) {
-            Ok(file) => file,
-            Err(source) => return Err(Error::Open { path, source }),
-        };
-        let raw = match sys::info(file.as_fd()) {
-            Ok(raw) => raw,
-            Err(Errno::ENOTTY) => return Err(Error::NotFpgamem { path }),
-            Err(errno) => return Err(Error::ioctl(Call::Info, errno)),
-        };
-        let path = check_abi(path, raw.abi)?;
-        let info = Info::new(&raw)?;
-        let coherent = info.coherent;
-        let quarantines = info.features.contains(Features::QUARANTINE);
-        let status = if quarantines {
-            StatusArea::new(&file)
-        } else {
-            None
-        };
+        let (driver, info) = Driver::open(path.as_ref().to_path_buf())?;
+        Ok(Self::new(Backend::Driver(driver), &info))
+    }
+
+    fn new(backend: Backend, info: &Info) -> Self {
         let (abandoned_buffers, abandoned_bytes) = (AtomicU64::new(0), AtomicU64::new(0));
         let shared = Shared {
-            file,
-            path,
-            status,
-            quarantines,
-            coherent,
+            backend,
+            coherent: info.coherent,
+            live: Live::default(),
             abandoned_buffers,
             abandoned_bytes,
         };
-        Ok(Self {
+        Self {
             shared: Arc::new(shared),
-        })
+        }
     }
 
     /// The path that was opened.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.shared.path
+        self.shared.backend.path()
     }
 
     /// Describes the pool as it is now.
     ///
     /// # Errors
     ///
-    /// [`Error::Unbound`] where the device has been unbound from its driver.
+    /// [`Error::Unbound`](crate::Error::Unbound) where the device has been unbound from its driver.
     pub fn info(&self) -> Result<Info> {
-        let raw = sys::info(self.as_fd()).map_err(|errno| Error::ioctl(Call::Info, errno))?;
-        Info::new(&raw)
+        self.shared.backend.info()
+    }
+
+    /// Bytes of memory that share no line of any cache with what lies outside of them start and end
+    /// at multiples of this power of two: where a buffer can be [split](Buffer::split_at).
+    ///
+    /// At least [`Info::cache_line_bytes`]; 64 on the processors of ZynqMP.
+    #[must_use]
+    pub fn line_bytes(&self) -> usize {
+        self.shared.backend.granule()
     }
 
     /// Allocates a buffer of `len` bytes, all 0, cached, aligned to the block size.
@@ -162,10 +128,10 @@ impl Device {
     ///
     /// # Errors
     ///
-    /// * [`Error::OutOfMemory`]: the pool has no room; nothing has changed.
-    /// * [`Error::InvalidLength`]: `len` is 0 or larger than the region.
-    /// * [`Error::Map`]: the process may have no more mappings.
-    /// * [`Error::Unbound`]: the device has been unbound from its driver.
+    /// * [`Error::OutOfMemory`](crate::Error::OutOfMemory): the pool has no room; nothing has changed.
+    /// * [`Error::InvalidLength`](crate::Error::InvalidLength): `len` is 0 or larger than the region.
+    /// * [`Error::Map`](crate::Error::Map): the process may have no more mappings.
+    /// * [`Error::Unbound`](crate::Error::Unbound): the device has been unbound from its driver.
     pub fn alloc(&self, len: usize) -> Result<Buffer> {
         self.alloc_with(len, AllocOptions::new())
     }
@@ -174,21 +140,47 @@ impl Device {
     ///
     /// # Errors
     ///
-    /// Those of [`alloc`](Self::alloc), and [`Error::InvalidAlignment`].
+    /// Those of [`alloc`](Self::alloc), and [`Error::InvalidAlignment`](crate::Error::InvalidAlignment).
     pub fn alloc_with(&self, len: usize, options: AllocOptions) -> Result<Buffer> {
         Buffer::new(self, len, options)
     }
 
-    /// Looks up where the memory at a user address lies: an aid for debugging.
+    /// Looks up where the memory at a user address lies, which is in a buffer of this device or
+    /// anywhere inside one.
     ///
-    /// A buffer knows its own addresses. `None` where this process has no mapping of this pool at
-    /// the address.
+    /// It takes no system call, and a time that grows with the logarithm of the number of buffers. A
+    /// buffer knows its own addresses ([`Buffer::phys_of`]); this is for programs that have kept
+    /// pointers alone. `None` where no live buffer of this device and of this process has the address.
+    #[must_use]
+    pub fn phys_of<T>(&self, user_addr: *const T) -> Option<PhysRange> {
+        self.shared.live.phys_of(user_addr as usize as u64)
+    }
+
+    /// Looks up where this process has a physical address, which is in a buffer of this device or
+    /// anywhere inside one.
+    ///
+    /// It takes no system call. The answer is an address and not a pointer: it says nothing about who
+    /// owns the memory. `None` where no live buffer of this device and of this process has the
+    /// address.
+    #[must_use]
+    pub fn user_of(&self, phys_addr: PhysAddr) -> Option<UserRange> {
+        self.shared.live.user_of(phys_addr)
+    }
+
+    /// Asks the driver where the memory at a user address lies: an aid for debugging.
+    ///
+    /// [`phys_of`](Self::phys_of) does not ask it. `None` where this process has no mapping of this
+    /// pool at the address.
     ///
     /// # Errors
     ///
-    /// [`Error::Unbound`] where the device has been unbound from its driver.
+    /// [`Error::Unbound`](crate::Error::Unbound) where the device has been unbound from its driver.
     pub fn user_to_phys<T>(&self, user_addr: *const T) -> Result<Option<PhysRange>> {
-        let answer = sys::user_to_phys(self.as_fd(), user_addr as usize as u64)?;
+        let answer = match self.backend() {
+            Backend::Driver(driver) => {
+                sys::user_to_phys(driver.as_fd(), user_addr as usize as u64)?
+            }
+        };
         Ok(answer.map(|answer| PhysRange {
             phys_addr: PhysAddr::new(answer.phys_addr),
             device_addr: DeviceAddr::new(answer.device_addr),
@@ -196,16 +188,17 @@ impl Device {
         }))
     }
 
-    /// Looks up where this process has mapped a physical address: an aid for debugging.
+    /// Asks the driver where this process has mapped a physical address: an aid for debugging.
     ///
-    /// The answer is an address and not a pointer: it says nothing about who owns the memory. `None`
-    /// where the process has no mapping of it.
+    /// [`user_of`](Self::user_of) does not ask it. `None` where the process has no mapping of it.
     ///
     /// # Errors
     ///
-    /// [`Error::Unbound`] where the device has been unbound from its driver.
+    /// [`Error::Unbound`](crate::Error::Unbound) where the device has been unbound from its driver.
     pub fn phys_to_user(&self, phys_addr: PhysAddr) -> Result<Option<UserRange>> {
-        let answer = sys::phys_to_user(self.as_fd(), phys_addr.as_u64())?;
+        let answer = match self.backend() {
+            Backend::Driver(driver) => sys::phys_to_user(driver.as_fd(), phys_addr.as_u64())?,
+        };
         Ok(answer.map(|answer| UserRange {
             user_addr: answer.user_addr,
             contiguous_bytes: answer.contiguous_bytes,
@@ -235,18 +228,12 @@ impl Device {
             .fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    pub(crate) fn file(&self) -> &File {
-        &self.shared.file
+    pub(crate) fn backend(&self) -> &Backend {
+        &self.shared.backend
     }
 
-    /// The status area, if it has that slot.
-    pub(crate) fn status(&self, slot: u32) -> Option<&StatusArea> {
-        self.shared.status.as_ref().filter(|area| area.has(slot))
-    }
-
-    /// Whether the driver wants to know which buffers the device owns.
-    pub(crate) fn quarantines(&self) -> bool {
-        self.shared.quarantines
+    pub(crate) fn live(&self) -> &Live {
+        &self.shared.live
     }
 
     /// Whether a buffer that does not say otherwise is coherent.
@@ -257,7 +244,9 @@ impl Device {
 
 impl AsFd for Device {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.shared.file.as_fd()
+        match &self.shared.backend {
+            Backend::Driver(driver) => driver.as_fd(),
+        }
     }
 }
 
@@ -267,21 +256,10 @@ fn default_path(variable: Option<OsString>) -> PathBuf {
         .map_or_else(|| DEFAULT_PATH.into(), PathBuf::from)
 }
 
-fn check_abi(path: PathBuf, driver: u32) -> Result<PathBuf> {
-    if driver == abi::ABI {
-        Ok(path)
-    } else {
-        Err(Error::AbiMismatch {
-            path,
-            library: abi::ABI,
-            driver,
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Error;
 
     #[test]
     fn the_variable_names_the_node() {
@@ -314,20 +292,6 @@ mod tests {
     fn a_node_of_another_driver_is_recognised() {
         let error = Device::open_path("/dev/null").unwrap_err();
         assert!(matches!(error, Error::NotFpgamem { path } if path == Path::new("/dev/null")));
-    }
-
-    #[test]
-    fn another_abi_is_refused_with_both_numbers() {
-        assert!(check_abi(PathBuf::new(), abi::ABI).is_ok());
-        let error = check_abi(PathBuf::new(), 2).unwrap_err();
-        assert!(matches!(
-            error,
-            Error::AbiMismatch {
-                library: 1,
-                driver: 2,
-                ..
-            }
-        ));
     }
 
     #[test]

@@ -2,13 +2,12 @@
 
 //! The ways between the two states of a buffer: one at a time, and many in one call.
 
-use crate::buffer::{Buffer, DeviceBuffer, Inner};
+use crate::buffer::{Buffer, DeviceBuffer};
 use crate::device::Device;
 use crate::direction::{Direction, Maintenance};
 use crate::error::{HandOverError, Result};
-use crate::sys;
-use fpgamem_shared::abi;
-use std::os::fd::AsFd;
+use crate::inner::Inner;
+use crate::sync;
 
 /// Marks the buffers as the device's and maintains them: from the first moment at which the device
 /// may be told to start, the kernel knows. Where that fails they are the CPU's again.
@@ -16,33 +15,32 @@ fn give_to_device<'a>(
     buffers: impl Iterator<Item = &'a Inner> + Clone,
     maintain: impl FnOnce() -> Result<()>,
 ) -> Result<()> {
-    let all = || buffers.clone();
-    all().try_for_each(Inner::check_fork)?;
-    let done = all()
-        .try_for_each(|buffer| buffer.mark(true))
-        .and_then(|()| maintain());
+    buffers.clone().try_for_each(Inner::check_fork)?;
+    mark_all(buffers.clone(), true)?;
+    let done = maintain();
     if done.is_err() {
-        mark_all(all(), false);
-    }
-    done
-}
-
-/// Marks the buffers, which are this process's, as the CPU's. Where that fails they are all the
-/// device's still.
-fn take_from_device<'a>(buffers: impl Iterator<Item = &'a Inner> + Clone) -> Result<()> {
-    let done = buffers.clone().try_for_each(|buffer| buffer.mark(false));
-    if done.is_err() {
-        mark_all(buffers, true);
-    }
-    done
-}
-
-/// Marks as many of the buffers as can be.
-fn mark_all<'a>(buffers: impl Iterator<Item = &'a Inner>, device: bool) {
-    for buffer in buffers {
         // The error that made this necessary is told.
-        let _ = buffer.mark(device);
+        let _ = mark_all(buffers, false);
     }
+    done
+}
+
+/// Marks the buffers, which are this process's, as the device's or as the CPU's. Where that fails they
+/// are all still whose they were.
+fn mark_all<'a>(buffers: impl Iterator<Item = &'a Inner> + Clone, device: bool) -> Result<()> {
+    let mut marked = 0;
+    let done = buffers.clone().try_for_each(|buffer| {
+        buffer.mark(device)?;
+        marked += 1;
+        Ok(())
+    });
+    if done.is_err() {
+        for buffer in buffers.take(marked) {
+            // As far as it can be done.
+            let _ = buffer.mark(!device);
+        }
+    }
+    done
 }
 
 impl Buffer {
@@ -64,7 +62,9 @@ impl Buffer {
     /// The buffer comes back with the error, unchanged:
     ///
     /// * [`Error::Forked`](crate::Error::Forked): the buffer belongs to the parent process.
-    /// * [`Error::Unbound`](crate::Error::Unbound): the device has been unbound from its driver.
+    /// * [`Error::Unbound`](crate::Error::Unbound): the device has been unbound from its driver, which
+    ///   is needed where the buffer has no word in the status area (of the buffers of an open file,
+    ///   the first 1024 that live at the same time have one), and on processors other than aarch64.
     pub fn into_device(self, direction: Direction) -> Result<DeviceBuffer, HandOverError<Self>> {
         let maintain = || self.inner.maintain_whole(direction.before_device());
         match give_to_device(std::iter::once(&self.inner), maintain) {
@@ -98,13 +98,15 @@ impl DeviceBuffer {
     /// The buffer comes back with the error, still owned by the device:
     ///
     /// * [`Error::Forked`](crate::Error::Forked): the buffer belongs to the parent process.
-    /// * [`Error::Unbound`](crate::Error::Unbound): the device has been unbound from its driver.
+    /// * [`Error::Unbound`](crate::Error::Unbound): the device has been unbound from its driver, which
+    ///   is needed where the buffer has no word in the status area (of the buffers of an open file,
+    ///   the first 1024 that live at the same time have one), and on processors other than aarch64.
     pub unsafe fn into_cpu(self) -> Result<Buffer, HandOverError<Self>> {
         let done = match self.direction.after_device() {
             Some(op) => self.inner.maintain(op, ..),
             None => self.inner.check_fork(),
         };
-        match done.and_then(|()| take_from_device(std::iter::once(&self.inner))) {
+        match done.and_then(|()| mark_all(std::iter::once(&self.inner), false)) {
             Ok(()) => Ok(self.taken_back()),
             Err(error) => Err(HandOverError {
                 error,
@@ -120,21 +122,21 @@ impl DeviceBuffer {
 }
 
 impl Device {
-    /// Hands many buffers over to the device, with one call into the driver for up to 1024 of them.
+    /// Hands many buffers over to the device, waiting once for the caches of all of them.
     ///
-    /// As [`Buffer::into_device`] for each; they come back in their order.
+    /// As [`Buffer::into_device`] for each; they come back in their order. On other processors than
+    /// aarch64 it is one call into the driver for up to 1024 of them.
     ///
     /// # Errors
     ///
-    /// As [`Buffer::into_device`]. All buffers come back with the error, none is handed over. A buffer
-    /// of another pool makes it [`Error::Ioctl`](crate::Error::Ioctl).
+    /// As [`Buffer::into_device`]. All buffers come back with the error, none is handed over.
     pub fn hand_over_all(
         &self,
         buffers: Vec<Buffer>,
         direction: Direction,
     ) -> Result<Vec<DeviceBuffer>, HandOverError<Vec<Buffer>>> {
         let inners = || buffers.iter().map(|buffer| &buffer.inner);
-        let maintain = || self.maintain_all(direction.before_device(), inners());
+        let maintain = || maintain_all(direction.before_device(), inners());
         match give_to_device(inners(), maintain) {
             Ok(()) => Ok(buffers
                 .into_iter()
@@ -147,10 +149,10 @@ impl Device {
         }
     }
 
-    /// Takes many buffers back from the device, with one call into the driver for up to 1024 of
-    /// them.
+    /// Takes many buffers back from the device, waiting once for the caches of all of them.
     ///
-    /// As [`DeviceBuffer::into_cpu`] for each; they come back in their order.
+    /// As [`DeviceBuffer::into_cpu`] for each; they come back in their order. On other processors than
+    /// aarch64 it is one call into the driver for up to 1024 of them.
     ///
     /// # Safety
     ///
@@ -159,7 +161,6 @@ impl Device {
     /// # Errors
     ///
     /// As [`DeviceBuffer::into_cpu`]. All buffers come back with the error, still owned by the device.
-    /// A buffer of another pool makes it [`Error::Ioctl`](crate::Error::Ioctl).
     pub unsafe fn take_back_all(
         &self,
         buffers: Vec<DeviceBuffer>,
@@ -173,8 +174,8 @@ impl Device {
         let done = buffers
             .iter()
             .try_for_each(|b| b.inner.check_fork())
-            .and_then(|()| self.maintain_all(op, written(op).map(|b| &b.inner)))
-            .and_then(|()| take_from_device(buffers.iter().map(|b| &b.inner)));
+            .and_then(|()| maintain_all(op, written(op).map(|b| &b.inner)))
+            .and_then(|()| mark_all(buffers.iter().map(|b| &b.inner), false));
         match done {
             Ok(()) => Ok(buffers.into_iter().map(DeviceBuffer::taken_back).collect()),
             Err(error) => Err(HandOverError {
@@ -183,18 +184,9 @@ impl Device {
             }),
         }
     }
+}
 
-    /// Maintains whole buffers of this process.
-    fn maintain_all<'a>(
-        &self,
-        op: Maintenance,
-        buffers: impl Iterator<Item = &'a Inner>,
-    ) -> Result<()> {
-        let range = |inner: &Inner| inner.abi_range(&(0..inner.len));
-        let ranges = buffers.map(range).collect::<Vec<_>>();
-        let at_once = usize::try_from(abi::MAX_RANGES).unwrap_or(usize::MAX);
-        ranges
-            .chunks(at_once)
-            .try_for_each(|chunk| sys::maintain(self.as_fd(), op, chunk))
-    }
+/// Maintains whole buffers of this process.
+fn maintain_all<'a>(op: Maintenance, buffers: impl Iterator<Item = &'a Inner>) -> Result<()> {
+    sync::maintain(op, buffers.map(|buffer| (buffer, 0..buffer.len)))
 }

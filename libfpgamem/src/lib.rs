@@ -50,7 +50,11 @@
 //! [`Direction`] has the table of what handing over and taking back do. Parts of a buffer are
 //! synchronised by [`Buffer::sync_for_device`] and [`Buffer::sync_for_cpu`]. A buffer for a port that
 //! snoops the caches ([`Coherency::Coherent`]) needs barriers only. Cache lines are never shared between
-//! buffers.
+//! buffers, nor between the parts of one that is [split](Buffer::split_at).
+//!
+//! On aarch64 none of this is a system call: the library executes the cache instructions itself. Nor is
+//! translation: a buffer knows its addresses ([`Buffer::phys_of`]), and the device its buffers
+//! ([`Device::phys_of`], [`Device::user_of`]).
 //!
 //! # End of a buffer
 //!
@@ -69,23 +73,37 @@
 
 mod addr;
 mod alloc;
+mod backend;
 // Slices of a buffer.
 #[allow(unsafe_code)]
 mod buffer;
+// Cache maintenance by instructions, which only aarch64 has.
+#[allow(unsafe_code)]
+#[cfg_attr(not(target_arch = "aarch64"), allow(dead_code))]
+mod cache;
 mod device;
 mod direction;
+mod driver;
 mod error;
+// A page that is cleared in children.
+#[allow(unsafe_code)]
+mod fork;
 // Where the promise about the hardware is made.
 #[allow(unsafe_code)]
 mod hand_over;
 mod info;
+mod inner;
 // The end of a mapping.
 #[allow(unsafe_code)]
 mod map;
+mod memory;
+mod parts;
 mod status;
+mod sync;
 // The ioctls.
 #[allow(unsafe_code)]
 mod sys;
+mod translate;
 // Volatile accesses.
 #[allow(unsafe_code)]
 mod view;
@@ -93,10 +111,11 @@ mod view;
 pub use addr::{DeviceAddr, PhysAddr};
 pub use alloc::{AllocOptions, Coherency};
 pub use buffer::{Buffer, DeviceBuffer};
-pub use device::{Abandoned, Device, PhysRange, UserRange, DEVICE_VARIABLE};
+pub use device::{Abandoned, Device, DEVICE_VARIABLE};
 pub use direction::Direction;
 pub use error::{Error, HandOverError, Result};
 pub use info::{Features, Info};
 pub use nix::errno::Errno;
 pub use sys::Call;
+pub use translate::{PhysRange, UserRange};
 pub use view::{View, ViewMut};

@@ -2,11 +2,12 @@
 
 //! One mapping of one buffer, unmapped when it is dropped by the process that made it.
 
+use crate::fork::Process;
 use memmap2::{Advice, MmapOptions, MmapRaw};
 use std::fs::File;
 use std::io;
 use std::mem::ManuallyDrop;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// A shared, writable mapping that forked children do not inherit.
 ///
@@ -15,10 +16,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 #[derive(Debug)]
 pub(crate) struct Map {
     raw: ManuallyDrop<MmapRaw>,
-    /// The process that has the mapping.
+    /// The process that has the mapping, by its number and by its ID.
+    process: Process,
     pid: u32,
     /// The mapping is to outlive this value, to the end of the process.
-    forever: bool,
+    forever: AtomicBool,
 }
 
 impl Map {
@@ -28,8 +30,9 @@ impl Map {
         raw.advise(Advice::DontFork)?;
         Ok(Self {
             raw: ManuallyDrop::new(raw),
+            process: Process::current(),
             pid: std::process::id(),
-            forever: false,
+            forever: AtomicBool::new(false),
         })
     }
 
@@ -58,22 +61,36 @@ impl Map {
         self.raw.len()
     }
 
+    /// Whether this process is a forked child of the one that made the mapping, and so has none.
+    pub(crate) fn is_forked(&self) -> bool {
+        Process::current() != self.process
+    }
+
     /// The process that made the mapping and this one, if they differ.
     pub(crate) fn forked(&self) -> Option<(u32, u32)> {
-        let here = std::process::id();
-        (here != self.pid).then_some((self.pid, here))
+        self.is_forked().then(|| (self.pid, std::process::id()))
+    }
+
+    /// The process that made the mapping.
+    pub(crate) fn process(&self) -> Process {
+        self.process
     }
 
     /// Leaves the memory mapped when the value is dropped.
-    pub(crate) fn keep_forever(&mut self) {
-        self.forever = true;
+    pub(crate) fn keep_forever(&self) {
+        self.forever.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the memory stays mapped when the value is dropped.
+    pub(crate) fn is_kept_forever(&self) -> bool {
+        self.forever.load(Ordering::Relaxed)
     }
 }
 
 impl Drop for Map {
     fn drop(&mut self) {
         // In a forked child the range is not mapped, or another mapping lies there by now.
-        if self.forever || self.forked().is_some() {
+        if self.is_kept_forever() || self.is_forked() {
             return;
         }
         // SAFETY: This is the only place that drops `raw`, and nothing uses it afterwards.
@@ -82,11 +99,11 @@ impl Drop for Map {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// A mapping of two pages of a temporary file of that name, which is gone already.
-    fn map(name: &str) -> Map {
+    pub(crate) fn map(name: &str) -> Map {
         let path = std::env::temp_dir().join(unique(name));
         let mut options = std::fs::OpenOptions::new();
         let file = options
@@ -126,7 +143,7 @@ mod tests {
 
     #[test]
     fn stays_mapped_when_kept_forever() {
-        let mut map = map("forever");
+        let map = map("forever");
         map.keep_forever();
         drop(map);
         assert!(smaps("forever").is_some());
@@ -135,6 +152,7 @@ mod tests {
     #[test]
     fn leaves_the_range_alone_when_another_process_mapped_it() {
         let mut map = map("forked");
+        map.process = Process::other();
         map.pid += 1;
         assert_eq!(map.forked(), Some((map.pid, std::process::id())));
         drop(map);

@@ -7,7 +7,7 @@
 //! root, hence they are compiled for the guest's architecture only and run there with one test
 //! thread: many of them count free blocks, and some fork.
 //!
-//! `unsafe` is in [`node`], [`mapping`], `access`, [`calls`] and [`child`]; the test programs forbid it.
+//! `unsafe` is in [`node`], [`mapping`], `access`, [`calls`], [`child`] and `steps`; the test programs forbid it.
 
 #![deny(unsafe_code)]
 
@@ -30,6 +30,9 @@ pub mod mapping;
 pub mod node;
 pub mod pattern;
 pub mod quarantine;
+#[cfg(target_arch = "aarch64")]
+#[expect(unsafe_code, reason = "an instruction that marks a place")]
+pub mod steps;
 pub mod user_limit;
 pub mod zdma;
 

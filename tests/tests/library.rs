@@ -7,16 +7,14 @@
 #![deny(unsafe_code)]
 
 use fpgamem::{
-    AllocOptions, Buffer, Call, Coherency, Device, DeviceBuffer, Direction, Error, Features,
-    HandOverError, PhysAddr, Result,
+    AllocOptions, Buffer, Device, DeviceBuffer, Direction, Error, Features, HandOverError,
+    PhysAddr, Result,
 };
-use fpgamem_tests::debugfs::{lines, Stats};
-use fpgamem_tests::driver::Unbound;
+use fpgamem_tests::debugfs::Stats;
 use fpgamem_tests::zdma::Zdma;
 use fpgamem_tests::{in_child, pattern, Balance};
 
 const BLOCK: usize = 16384;
-const LINE: usize = 64;
 
 fn device() -> Device {
     Device::open().expect("the device is there")
@@ -30,19 +28,6 @@ fn device() -> Device {
 fn take_back(buffer: DeviceBuffer) -> Result<Buffer, HandOverError<DeviceBuffer>> {
     // SAFETY: no device uses the buffer: `Zdma::copy` returns when the channel has finished.
     unsafe { buffer.into_cpu() }
-}
-
-/// As [`take_back`] for many.
-#[expect(
-    unsafe_code,
-    reason = "the ZDMA copies while `copy` runs and never else"
-)]
-fn take_back_all(
-    device: &Device,
-    buffers: Vec<DeviceBuffer>,
-) -> Result<Vec<Buffer>, HandOverError<Vec<DeviceBuffer>>> {
-    // SAFETY: as in `take_back`.
-    unsafe { device.take_back_all(buffers) }
 }
 
 /// Lets the ZDMA copy one buffer to another of the same length, by their device addresses.
@@ -130,7 +115,18 @@ fn the_cached_addresses_are_those_that_the_driver_translates_to() {
         let back = device.phys_to_user(there.phys_addr).unwrap().unwrap();
         assert_eq!(back.user_addr, std::ptr::from_ref(&buffer[offset]) as u64);
         assert_eq!(back.contiguous_bytes, rest);
+        // What the library knows by itself is the same.
+        assert_eq!(device.phys_of(&buffer[offset]), Some(there));
+        assert_eq!(device.user_of(there.phys_addr), Some(back));
+        assert_eq!(buffer.phys_of(offset), Some(there.phys_addr));
+        assert_eq!(buffer.device_addr_of(offset), Some(there.device_addr));
+        assert_eq!(buffer.offset_of_phys(there.phys_addr), Some(offset));
+        assert_eq!(buffer.offset_of_device(there.device_addr), Some(offset));
     }
+    let end = buffer.phys_addr().checked_add(2 * BLOCK as u64).unwrap();
+    assert_eq!(buffer.phys_of(2 * BLOCK), None);
+    assert_eq!(buffer.offset_of_phys(end), None);
+    assert_eq!(device.user_of(end), None);
 }
 
 #[test]
@@ -142,6 +138,8 @@ fn foreign_addresses_have_no_translation() {
     drop(buffer);
     assert_eq!(device.user_to_phys(&BLOCK).unwrap(), None);
     assert_eq!(device.phys_to_user(phys_addr).unwrap(), None);
+    assert_eq!(device.phys_of(&BLOCK), None);
+    assert_eq!(device.user_of(phys_addr), None);
 }
 
 #[test]
@@ -228,100 +226,6 @@ fn a_master_reads_and_writes_write_combine_buffers() {
 }
 
 #[test]
-fn handing_over_maintains_the_lines_that_its_direction_asks_for() {
-    let _balance = Balance::new();
-    let device = device();
-    // The length ends in the middle of its third line.
-    let table = [
-        (Direction::ToDevice, (3, 0), (0, 0)),
-        (Direction::FromDevice, (0, 3), (0, 3)),
-        (Direction::Bidirectional, (0, 3), (0, 3)),
-    ];
-    for (direction, before, after) in table {
-        let buffer = device.alloc(2 * LINE + 1).unwrap();
-        let start = lines();
-        let buffer = buffer.into_device(direction).unwrap();
-        let given = lines();
-        assert_eq!((given.0 - start.0, given.1 - start.1), before);
-        drop(take_back(buffer).unwrap());
-        let taken = lines();
-        assert_eq!((taken.0 - given.0, taken.1 - given.1), after);
-    }
-}
-
-#[test]
-fn a_coherent_buffer_needs_no_lines_maintained() {
-    let _balance = Balance::new();
-    let options = AllocOptions::new().coherency(Coherency::Coherent);
-    let buffer = device().alloc_with(BLOCK, options).unwrap();
-    assert!(buffer.is_coherent());
-    let before = lines();
-    let buffer = buffer.into_device(Direction::Bidirectional).unwrap();
-    take_back(buffer).unwrap();
-    assert_eq!(lines(), before);
-}
-
-#[test]
-fn a_range_is_maintained_without_a_change_of_owner() {
-    let _balance = Balance::new();
-    let buffer = device().alloc(BLOCK).unwrap();
-    let before = lines();
-    buffer.sync_for_device(LINE - 1..LINE + 1).unwrap();
-    buffer.sync_for_cpu(BLOCK - 1..).unwrap();
-    buffer.sync_for_cpu(5..5).unwrap();
-    assert_eq!(lines(), (before.0 + 2, before.1 + 1));
-}
-
-#[test]
-fn a_range_that_leaves_the_buffer_is_refused_even_inside_its_last_block() {
-    let _balance = Balance::new();
-    let buffer = device().alloc(100).unwrap();
-    let before = lines();
-    let error = buffer.sync_for_device(96..101).unwrap_err();
-    assert!(matches!(
-        error,
-        Error::OutOfRange {
-            start: 96,
-            end: 101,
-            len: 100
-        }
-    ));
-    assert_eq!(lines(), before);
-}
-
-#[test]
-fn many_buffers_change_hands_in_one_call() {
-    let _balance = Balance::new();
-    let device = device();
-    let mut buffers: Vec<_> = (1..=5).map(|n| device.alloc(n * LINE).unwrap()).collect();
-    for (seed, buffer) in (1..).zip(&mut buffers) {
-        buffer.fill(seed);
-    }
-    let before = lines();
-    let buffers = device
-        .hand_over_all(buffers, Direction::Bidirectional)
-        .unwrap();
-    assert_eq!(lines(), (before.0, before.1 + 15));
-    let buffers = take_back_all(&device, buffers).unwrap();
-    assert_eq!(lines(), (before.0, before.1 + 30));
-    for (seed, buffer) in (1..).zip(&buffers) {
-        assert_eq!(buffer.len(), usize::from(seed) * LINE);
-        assert!(buffer.iter().all(|byte| *byte == seed));
-    }
-}
-
-#[test]
-fn more_buffers_than_one_call_takes_change_hands() {
-    let _balance = Balance::new();
-    let device = device();
-    let buffers: Vec<_> = (0..1025).map(|_| device.alloc(1).unwrap()).collect();
-    let before = lines();
-    let buffers = device.hand_over_all(buffers, Direction::ToDevice).unwrap();
-    assert_eq!(lines(), (before.0 + 1025, before.1));
-    assert_eq!(take_back_all(&device, buffers).unwrap().len(), 1025);
-}
-
-#[test]
 fn a_view_sees_what_the_master_wrote_and_the_master_what_it_wrote() {
     let _balance = Balance::new();
     let device = device();
@@ -357,50 +261,6 @@ fn a_view_ends_where_the_buffer_ends() {
 }
 
 #[test]
-fn a_failed_hand_over_gives_the_buffer_back() {
-    let _balance = Balance::new();
-    let mut buffer = device().alloc(BLOCK).unwrap();
-    buffer.fill(3);
-    let unbound = Unbound::new();
-    let failed = buffer.into_device(Direction::ToDevice).unwrap_err();
-    unbound.bind();
-    assert!(matches!(failed.error, Error::Unbound { call: Call::Flush }));
-    assert!(failed.buffer.iter().all(|byte| *byte == 3));
-}
-
-#[test]
-fn a_failed_taking_back_leaves_the_buffer_with_the_device() {
-    let balance = Balance::new();
-    in_child(|| {
-        let device = device();
-        let buffer = device.alloc(BLOCK).unwrap();
-        let buffer = buffer.into_device(Direction::FromDevice).unwrap();
-        let unbound = Unbound::new();
-        let failed = take_back(buffer).unwrap_err();
-        unbound.bind();
-        let call = Call::Invalidate;
-        assert!(matches!(failed.error, Error::Unbound { call: c } if c == call));
-        drop(failed);
-        assert_eq!(device.abandoned().buffers, 1);
-    });
-    balance.expect_held(0);
-}
-
-#[test]
-fn a_failed_hand_over_of_many_gives_all_of_them_back() {
-    let _balance = Balance::new();
-    let device = device();
-    let buffers: Vec<_> = (0..3).map(|_| device.alloc(BLOCK).unwrap()).collect();
-    let unbound = Unbound::new();
-    let failed = device
-        .hand_over_all(buffers, Direction::ToDevice)
-        .unwrap_err();
-    unbound.bind();
-    assert!(matches!(failed.error, Error::Unbound { call: Call::Sync }));
-    assert_eq!(failed.buffer.len(), 3);
-}
-
-#[test]
 fn an_abandoned_buffer_is_not_given_away_before_the_process_ends() {
     let balance = Balance::new();
     in_child(|| {
@@ -411,6 +271,7 @@ fn an_abandoned_buffer_is_not_given_away_before_the_process_ends() {
         let abandoned = device.abandoned();
         assert_eq!((abandoned.buffers, abandoned.bytes), (1, 3 * BLOCK as u64));
         assert!(device.phys_to_user(phys_addr).unwrap().is_some());
+        assert!(device.user_of(phys_addr).is_some());
         assert_ne!(device.alloc(3 * BLOCK).unwrap().phys_addr(), phys_addr);
     });
     balance.expect_held(0);
@@ -426,7 +287,7 @@ fn a_forked_child_can_neither_use_nor_free_a_buffer() {
     let mut inherited = Some(buffer);
     in_child(|| {
         let buffer = inherited.take().unwrap();
-        let failed = buffer.into_device(Direction::ToDevice).unwrap_err();
+        let mut failed = buffer.into_device(Direction::ToDevice).unwrap_err();
         let child = std::process::id();
         let Error::Forked { owner, child: here } = failed.error else {
             panic!("{}", failed.error);
@@ -434,6 +295,7 @@ fn a_forked_child_can_neither_use_nor_free_a_buffer() {
         assert_eq!((owner, here), (parent, child));
         assert!(failed.buffer.sync_for_cpu(..).is_err());
         assert_eq!(device.user_to_phys(addr as *const u8).unwrap(), None);
+        assert_eq!(device.phys_of(addr as *const u8), None);
         drop(failed);
     });
     balance.expect_held(1);

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What is behind a device.
+
+use crate::addr::{DeviceAddr, PhysAddr};
+use crate::alloc::AllocOptions;
+use crate::driver::Driver;
+use crate::error::Result;
+use crate::info::Info;
+use crate::map::Map;
+use std::path::Path;
+
+/// Where buffers come from.
+#[derive(Debug)]
+pub(crate) enum Backend {
+    /// The driver of a board.
+    Driver(Driver),
+}
+
+/// A buffer that was allocated and mapped.
+#[derive(Debug)]
+pub(crate) struct Grant {
+    pub(crate) map: Map,
+    pub(crate) phys_addr: PhysAddr,
+    pub(crate) device_addr: DeviceAddr,
+    /// Its word in the status area of the driver, if it has one.
+    pub(crate) status_slot: u32,
+}
+
+impl Backend {
+    pub(crate) fn path(&self) -> &Path {
+        match self {
+            Self::Driver(driver) => driver.path(),
+        }
+    }
+
+    pub(crate) fn info(&self) -> Result<Info> {
+        match self {
+            Self::Driver(driver) => driver.info(),
+        }
+    }
+
+    /// Bytes of memory that share no cache line with what lies outside of them are multiples of
+    /// this power of two.
+    pub(crate) fn granule(&self) -> usize {
+        match self {
+            Self::Driver(driver) => driver.granule(),
+        }
+    }
+
+    pub(crate) fn alloc(&self, len: usize, options: AllocOptions) -> Result<Grant> {
+        match self {
+            Self::Driver(driver) => driver.alloc(len, options),
+        }
+    }
+}

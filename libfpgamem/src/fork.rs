@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Which process this is, asked without a system call.
+//!
+//! A page that the kernel clears in forked children (`MADV_WIPEONFORK`) holds a number. A process
+//! that finds 0 there is a child that has not asked before, and takes the next number.
+
+use nix::sys::mman::{madvise, MmapAdvise};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::OnceLock;
+
+/// Bit of the numbers that are derived from process IDs, where there is no such page.
+const BY_PROCESS_ID: u64 = 1 << 63;
+
+/// The next number; a child starts from where its parent was, so no ancestor has it.
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
+/// A process: another number than that of any of its ancestors, never 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Process(u64);
+
+impl Process {
+    /// This one.
+    pub(crate) fn current() -> Self {
+        static WORD: OnceLock<Option<&'static AtomicU64>> = OnceLock::new();
+        match WORD.get_or_init(wiped_on_fork) {
+            Some(word) => Self(number_in(word)),
+            None => Self(u64::from(std::process::id()) | BY_PROCESS_ID),
+        }
+    }
+
+    /// Another one than any.
+    #[cfg(test)]
+    pub(crate) fn other() -> Self {
+        Self(0)
+    }
+}
+
+/// The number that the word holds, which is given one if it has none.
+fn number_in(word: &AtomicU64) -> u64 {
+    match word.load(Ordering::Relaxed) {
+        0 => {
+            let fresh = NEXT.fetch_add(1, Ordering::Relaxed);
+            let first = word.compare_exchange(0, fresh, Ordering::Relaxed, Ordering::Relaxed);
+            first.map_or_else(|other_thread| other_thread, |_| fresh)
+        }
+        number => number,
+    }
+}
+
+/// A word that is 0 in every new child; `None` where the kernel cannot do that.
+fn wiped_on_fork() -> Option<&'static AtomicU64> {
+    if cfg!(miri) {
+        return None;
+    }
+    let mut page = memmap2::MmapMut::map_anon(1).ok()?;
+    let start = NonNull::new(page.as_mut_ptr())?;
+    // SAFETY: The page is anonymous memory of our own and still all zeroes, so that clearing it in
+    // children takes nothing from anybody; the kernel rounds the length up to the page.
+    unsafe { madvise(start.cast(), 1, MmapAdvise::MADV_WIPEONFORK) }.ok()?;
+    // It stays mapped for the life of the process.
+    std::mem::forget(page);
+    // SAFETY: The page is aligned, larger than the word and never unmapped, and nobody else has its
+    // address. The kernel changes it in children before they run.
+    Some(unsafe { AtomicU64::from_ptr(start.as_ptr().cast()) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_the_same_at_every_time_and_in_every_thread() {
+        let here = Process::current();
+        let there = std::thread::spawn(Process::current).join().unwrap();
+        assert_eq!((here, here), (Process::current(), there));
+    }
+
+    #[test]
+    fn a_cleared_word_gets_another_number() {
+        let word = AtomicU64::new(0);
+        let first = number_in(&word);
+        assert_eq!(number_in(&word), first);
+        word.store(0, Ordering::Relaxed);
+        let second = number_in(&word);
+        assert!(first != 0 && second > first);
+    }
+
+    #[test]
+    #[cfg(not(miri))]
+    fn the_kernel_clears_the_word_in_children() {
+        assert!(wiped_on_fork().is_some());
+        let smaps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        let flags = smaps.lines().filter(|line| line.starts_with("VmFlags:"));
+        assert!(flags.into_iter().any(|line| line.contains(" wf")));
+    }
+}

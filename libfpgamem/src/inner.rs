@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What buffers are in both of their states: a part of an allocation.
+
+use crate::addr::{DeviceAddr, PhysAddr};
+use crate::alloc::AllocOptions;
+use crate::device::Device;
+use crate::direction::Maintenance;
+use crate::error::Result;
+use crate::memory::Memory;
+use crate::sync;
+use crate::view::check_range;
+use std::fmt;
+use std::ops::{Bound, Range, RangeBounds};
+use std::sync::Arc;
+
+/// A part of an allocation, or all of it.
+///
+/// INVARIANT: No two values have a byte of the same allocation in common; `start` and `capacity` are
+/// multiples of the device's granule, or the part is all of the allocation.
+pub(crate) struct Inner {
+    pub(crate) memory: Arc<Memory>,
+    /// First byte, counted from that of the allocation.
+    pub(crate) start: usize,
+    pub(crate) len: usize,
+    /// Bytes up to the next part or the end of the allocation; those from `len` on are nobody's.
+    pub(crate) capacity: usize,
+    /// The device may access the part: nobody else may get it.
+    pub(crate) device_owned: bool,
+}
+
+impl Inner {
+    pub(crate) fn new(device: &Device, len: usize, options: AllocOptions) -> Result<Self> {
+        let memory = Memory::new(device, len, options)?;
+        let capacity = memory.map.len();
+        Ok(Self {
+            memory: Arc::new(memory),
+            start: 0,
+            len,
+            capacity,
+            device_owned: false,
+        })
+    }
+
+    /// First byte; valid for `len` bytes while the value lives, in the process that allocated.
+    pub(crate) fn as_ptr(&self) -> *mut u8 {
+        // Inside the mapping, since the part is.
+        self.memory.map.as_ptr().wrapping_add(self.start)
+    }
+
+    /// A range of the part as one of the whole allocation.
+    pub(crate) fn in_memory(&self, range: Range<usize>) -> Range<usize> {
+        self.start + range.start..self.start + range.end
+    }
+
+    pub(crate) fn phys_addr(&self) -> PhysAddr {
+        PhysAddr::new(
+            self.memory
+                .phys_addr
+                .as_u64()
+                .wrapping_add(self.start as u64),
+        )
+    }
+
+    pub(crate) fn device_addr(&self) -> DeviceAddr {
+        DeviceAddr::new(
+            self.memory
+                .device_addr
+                .as_u64()
+                .wrapping_add(self.start as u64),
+        )
+    }
+
+    /// The offset as one of addresses, if there is such a byte.
+    pub(crate) fn checked_offset(&self, offset: usize) -> Option<u64> {
+        (offset < self.len).then_some(offset as u64)
+    }
+
+    pub(crate) fn check_fork(&self) -> Result<()> {
+        self.memory.check_fork()
+    }
+
+    /// Says who owns the part. Comes after [`check_fork`](Self::check_fork).
+    pub(crate) fn mark(&self, device: bool) -> Result<()> {
+        self.memory.mark(device)
+    }
+
+    /// Maintains the cache lines of a range, or waits where that is enough.
+    pub(crate) fn maintain(&self, op: Maintenance, range: impl RangeBounds<usize>) -> Result<()> {
+        self.check_fork()?;
+        let range = resolve(range, self.len)?;
+        sync::maintain(op, std::iter::once((self, range)))
+    }
+
+    /// The same for all of the part, after [`check_fork`](Self::check_fork).
+    pub(crate) fn maintain_whole(&self, op: Maintenance) -> Result<()> {
+        sync::maintain(op, std::iter::once((self, 0..self.len)))
+    }
+
+    pub(crate) fn fmt(&self, f: &mut fmt::Formatter<'_>, name: &str) -> fmt::Result {
+        f.debug_struct(name)
+            .field("len", &self.len)
+            .field("phys_addr", &self.phys_addr())
+            .field("device_addr", &self.device_addr())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if self.device_owned && !self.memory.map.is_forked() {
+            self.memory.abandon(self.capacity);
+        }
+    }
+}
+
+/// The range as two numbers, inside `len` bytes.
+fn resolve(range: impl RangeBounds<usize>, len: usize) -> Result<Range<usize>> {
+    let start = match range.start_bound() {
+        Bound::Included(start) => *start,
+        Bound::Excluded(before) => before.saturating_add(1),
+        Bound::Unbounded => 0,
+    };
+    let end = match range.end_bound() {
+        Bound::Included(last) => last.saturating_add(1),
+        Bound::Excluded(end) => *end,
+        Bound::Unbounded => len,
+    };
+    check_range(start..end, len)?;
+    Ok(start..end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+
+    #[test]
+    fn resolves_ranges_of_every_form() {
+        assert_eq!(resolve(.., 10).unwrap(), 0..10);
+        assert_eq!(resolve(3.., 10).unwrap(), 3..10);
+        assert_eq!(resolve(..4, 10).unwrap(), 0..4);
+        assert_eq!(resolve(3..=4, 10).unwrap(), 3..5);
+        let after_two = (Bound::Excluded(2), Bound::Unbounded);
+        assert_eq!(resolve(after_two, 10).unwrap(), 3..10);
+        assert_eq!(resolve(10..10, 10).unwrap(), 10..10);
+    }
+
+    #[test]
+    fn refuses_ranges_outside() {
+        let error = resolve(8..11, 10).unwrap_err();
+        assert!(matches!(
+            error,
+            Error::OutOfRange {
+                start: 8,
+                end: 11,
+                len: 10
+            }
+        ));
+        let error = resolve(11.., 10).unwrap_err();
+        assert!(matches!(
+            error,
+            Error::OutOfRange {
+                start: 11,
+                end: 10,
+                len: 10
+            }
+        ));
+        let error = resolve(..=usize::MAX, 10).unwrap_err();
+        assert!(matches!(
+            error,
+            Error::OutOfRange {
+                end: usize::MAX,
+                ..
+            }
+        ));
+    }
+}

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! One allocation: a mapping with its addresses, shared by the buffers that are parts of it.
+
+use crate::addr::{DeviceAddr, PhysAddr};
+use crate::alloc::AllocOptions;
+use crate::backend::{Backend, Grant};
+use crate::device::Device;
+use crate::driver::Method;
+use crate::error::{Error, Result};
+use crate::map::Map;
+use fpgamem_shared::abi;
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+
+/// A mapped allocation. It ends, and its blocks return to the pool, with the last part of it.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    pub(crate) device: Device,
+    pub(crate) map: Map,
+    pub(crate) phys_addr: PhysAddr,
+    pub(crate) device_addr: DeviceAddr,
+    pub(crate) coherent: bool,
+    pub(crate) write_combine: bool,
+    status_slot: u32,
+    /// Parts that the device owns; the kernel is told when that becomes, or is no longer, 0.
+    device_owned: Mutex<u32>,
+}
+
+impl Memory {
+    pub(crate) fn new(device: &Device, len: usize, options: AllocOptions) -> Result<Self> {
+        let Grant {
+            map,
+            phys_addr,
+            device_addr,
+            status_slot,
+        } = device.backend().alloc(len, options)?;
+        let memory = Self {
+            device: device.clone(),
+            map,
+            phys_addr,
+            device_addr,
+            coherent: options.is_coherent(device.is_coherent()),
+            write_combine: options.is_write_combine(),
+            status_slot,
+            device_owned: Mutex::new(0),
+        };
+        device.live().enter(&memory);
+        Ok(memory)
+    }
+
+    pub(crate) fn check_fork(&self) -> Result<()> {
+        match self.map.forked() {
+            Some((owner, child)) => Err(Error::Forked { owner, child }),
+            None => Ok(()),
+        }
+    }
+
+    /// Says that the device owns a part more, or one fewer. Comes after
+    /// [`check_fork`](Self::check_fork).
+    pub(crate) fn mark(&self, device: bool) -> Result<()> {
+        let mut owned = self
+            .device_owned
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let next = if device {
+            owned.saturating_add(1)
+        } else {
+            owned.saturating_sub(1)
+        };
+        if (*owned == 0) != (next == 0) {
+            match self.device.backend() {
+                Backend::Driver(driver) => driver.set_owner(&self.map, self.status_slot, device)?,
+            }
+        }
+        *owned = next;
+        Ok(())
+    }
+
+    /// Keeps the memory from everybody to the end of the process, because the device may still use
+    /// `bytes` of it.
+    pub(crate) fn abandon(&self, bytes: usize) {
+        self.device.note_abandoned(bytes);
+        self.map.keep_forever();
+    }
+
+    /// How the driver's buffers are maintained.
+    pub(crate) fn method(&self) -> Method {
+        match self.device.backend() {
+            Backend::Driver(driver) => driver.method(!self.coherent && !self.write_combine),
+        }
+    }
+
+    /// A range of bytes as the driver's calls take it.
+    pub(crate) fn abi_range(&self, range: &Range<usize>) -> abi::Range {
+        let start = self.map.as_ptr() as usize + range.start;
+        abi::Range {
+            addr: start as u64,
+            len: range.len() as u64,
+            ..Default::default()
+        }
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        // What stays mapped can still be looked up; in a forked child nothing of it is mapped.
+        if !self.map.is_kept_forever() && !self.map.is_forked() {
+            self.device.live().leave(self);
+        }
+    }
+}

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Parts of one buffer, each with an owner of its own.
+
+use crate::buffer::Buffer;
+use crate::error::{Error, HandOverError, Result};
+use crate::inner::Inner;
+use std::sync::Arc;
+
+impl Buffer {
+    /// Splits the buffer in two at `mid`: `[0, mid)` and `[mid, len)`, which go their own ways.
+    ///
+    /// Both are parts of one mapping and of one allocation, whose blocks return to the pool when the
+    /// last part is gone. Each can be handed over while the CPU has the other, so `mid` is a multiple of
+    /// [`Device::line_bytes`](crate::Device::line_bytes): no cache line has bytes of both. A part that is
+    /// dropped while the device owns it keeps all of the allocation from everybody, as
+    /// [`DeviceBuffer`](crate::DeviceBuffer) says; [`Device::abandoned`](crate::Device::abandoned) counts
+    /// the part.
+    ///
+    /// ```no_run
+    /// # use fpgamem::{Device, Direction};
+    /// # fn main() -> Result<(), fpgamem::Error> {
+    /// # let device = Device::open()?;
+    /// let (ring, results) = device.alloc(1 << 20)?.split_at(4096)?;
+    /// let results = results.into_device(Direction::FromDevice)?;   // `ring` is still a slice
+    /// # drop((ring, results));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The buffer comes back with the error, unchanged:
+    ///
+    /// * [`Error::InvalidSplit`]: `mid` is 0, not below the length, or not a multiple of the cache line.
+    pub fn split_at(self, mid: usize) -> Result<(Self, Self), HandOverError<Self>> {
+        let line_bytes = self.device().line_bytes();
+        if mid == 0 || mid >= self.inner.len || mid % line_bytes != 0 {
+            let len = self.inner.len;
+            return Err(HandOverError {
+                error: Error::InvalidSplit {
+                    mid,
+                    len,
+                    line_bytes,
+                },
+                buffer: self,
+            });
+        }
+        let (start, len, capacity) = (self.inner.start, self.inner.len, self.inner.capacity);
+        let part = |start, len, capacity| Self {
+            inner: Inner {
+                memory: Arc::clone(&self.inner.memory),
+                start,
+                len,
+                capacity,
+                device_owned: false,
+            },
+        };
+        let low = part(start, mid, mid);
+        let high = part(start + mid, len - mid, capacity - mid);
+        // The whole ends here, and its bytes are those of the parts.
+        drop(self);
+        Ok((low, high))
+    }
+
+    /// Joins the buffer with the part that follows it: the reverse of [`split_at`](Self::split_at).
+    ///
+    /// # Errors
+    ///
+    /// Both buffers come back with the error, unchanged, in their order:
+    ///
+    /// * [`Error::NotAdjacent`]: `next` does not begin, in the same allocation, where this one ends.
+    pub fn join(self, next: Self) -> Result<Self, HandOverError<Box<(Self, Self)>>> {
+        let end = self.inner.start + self.inner.capacity;
+        let adjacent = Arc::ptr_eq(&self.inner.memory, &next.inner.memory)
+            && end == next.inner.start
+            && self.inner.len == self.inner.capacity;
+        if !adjacent {
+            return Err(HandOverError {
+                error: Error::NotAdjacent {
+                    end: self
+                        .phys_addr()
+                        .as_u64()
+                        .saturating_add(self.inner.len as u64),
+                    next: next.phys_addr().as_u64(),
+                },
+                buffer: Box::new((self, next)),
+            });
+        }
+        let inner = Inner {
+            memory: Arc::clone(&self.inner.memory),
+            start: self.inner.start,
+            len: self.inner.len + next.inner.len,
+            capacity: self.inner.capacity + next.inner.capacity,
+            device_owned: false,
+        };
+        // The parts end here, and their bytes are those of the whole.
+        drop((self, next));
+        Ok(Self { inner })
+    }
+}
