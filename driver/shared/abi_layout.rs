@@ -2,10 +2,11 @@
 
 //! Offsets of the ABI structures, asserted against literals.
 //!
-//! Apart from `abi.rs` because `offset_of!` is newer (Rust 1.77) than what user space may be built
+//! Apart from `abi.rs` and `paddle_abi.rs` because `offset_of!` is newer (Rust 1.77) than what user space may be built
 //! with; the module and the tests of the crate compile it.
 
 use super::abi::{Alloc, Buffer, Free, Info, PhysToUser, Range, SetOwner, Sync, UserToPhys};
+use super::paddle_abi::{DeviceInfo, Version};
 use core::mem::offset_of;
 
 const _: () = {
@@ -57,4 +58,8 @@ const _: () = {
     assert!(offset_of!(SetOwner, handle) == 8);
     assert!(offset_of!(SetOwner, owner) == 12);
     assert!(offset_of!(SetOwner, reserved) == 16);
+    assert!(offset_of!(Version, size) == 8);
+    assert!(offset_of!(DeviceInfo, device_type) == 8);
+    assert!(offset_of!(DeviceInfo, column) == 12);
+    assert!(offset_of!(DeviceInfo, pool_cap) == 16);
 };
