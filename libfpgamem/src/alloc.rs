@@ -81,6 +81,11 @@ impl AllocOptions {
         Self { coherency, ..self }
     }
 
+    /// Alignment in bytes, 0 for the block size.
+    pub(crate) const fn alignment(self) -> u64 {
+        self.align
+    }
+
     /// Whether a buffer with these options is coherent in a pool that is so by `default`.
     pub(crate) const fn is_coherent(self, default: bool) -> bool {
         match self.coherency {

@@ -5,6 +5,7 @@
 use crate::addr::{DeviceAddr, PhysAddr};
 use crate::alloc::AllocOptions;
 use crate::driver::Driver;
+use crate::emulated::Emulator;
 use crate::error::Result;
 use crate::info::Info;
 use crate::map::Map;
@@ -15,6 +16,8 @@ use std::path::Path;
 pub(crate) enum Backend {
     /// The driver of a board.
     Driver(Driver),
+    /// A pool and an FPGA inside the process.
+    Emulated(Box<Emulator>),
 }
 
 /// A buffer that was allocated and mapped.
@@ -31,12 +34,14 @@ impl Backend {
     pub(crate) fn path(&self) -> &Path {
         match self {
             Self::Driver(driver) => driver.path(),
+            Self::Emulated(emulator) => emulator.path(),
         }
     }
 
     pub(crate) fn info(&self) -> Result<Info> {
         match self {
             Self::Driver(driver) => driver.info(),
+            Self::Emulated(emulator) => emulator.info(),
         }
     }
 
@@ -45,12 +50,14 @@ impl Backend {
     pub(crate) fn granule(&self) -> usize {
         match self {
             Self::Driver(driver) => driver.granule(),
+            Self::Emulated(emulator) => emulator.granule(),
         }
     }
 
     pub(crate) fn alloc(&self, len: usize, options: AllocOptions) -> Result<Grant> {
         match self {
             Self::Driver(driver) => driver.alloc(len, options),
+            Self::Emulated(emulator) => emulator.alloc(len, options),
         }
     }
 }

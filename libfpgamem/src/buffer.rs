@@ -196,7 +196,7 @@ impl AsMut<[u8]> for Buffer {
 
 impl fmt::Debug for Buffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.inner.fmt(f, "Buffer")
+        self.inner.describe(f, "Buffer")
     }
 }
 
@@ -234,7 +234,7 @@ impl DeviceBuffer {
     pub fn view(&self) -> View<'_> {
         // SAFETY: `len` bytes are mapped as long as `self` lives; threads of this process write
         // them through `view_mut` only, which takes `&mut self`.
-        unsafe { View::new(self.inner.as_ptr(), self.inner.len) }
+        unsafe { View::new(&self.inner) }
     }
 
     /// Reads and writes bytes while the device may be reading and writing.
@@ -242,12 +242,12 @@ impl DeviceBuffer {
     pub fn view_mut(&mut self) -> ViewMut<'_> {
         // SAFETY: `len` bytes are mapped as long as `self` lives, and `&mut self` excludes every
         // other view.
-        unsafe { ViewMut::new(self.inner.as_ptr(), self.inner.len) }
+        unsafe { ViewMut::new(&self.inner) }
     }
 }
 
 impl fmt::Debug for DeviceBuffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.inner.fmt(f, "DeviceBuffer")
+        self.inner.describe(f, "DeviceBuffer")
     }
 }

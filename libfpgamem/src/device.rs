@@ -7,13 +7,16 @@ use crate::alloc::AllocOptions;
 use crate::backend::Backend;
 use crate::buffer::Buffer;
 use crate::driver::Driver;
+use crate::emulated::{EmulatedOptions, Emulator};
 use crate::error::Result;
 use crate::info::Info;
 use crate::sys;
 use crate::translate::{Live, PhysRange, UserRange};
 use crate::DeviceAddr;
 use std::ffi::OsString;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
+#[cfg(not(miri))]
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
@@ -83,7 +86,38 @@ impl Device {
         Ok(Self::new(Backend::Driver(driver), &info))
     }
 
-    fn new(backend: Backend, info: &Info) -> Self {
+    /// A device without a board: a pool inside the process, whose FPGA is a model that the program
+    /// has. For developing and testing on any machine; nothing ever chooses it but this call.
+    ///
+    /// ```
+    /// use fpgamem::{Device, Policy};
+    ///
+    /// # fn main() -> Result<(), fpgamem::Error> {
+    /// let device = Device::emulated().policy(Policy::Evict(1)).open()?;
+    /// let buffer = device.alloc(100)?;
+    /// assert_eq!(buffer.capacity(), 16384);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// What the CPU sees and what the FPGA sees are two copies, exchanged by the same calls that
+    /// maintain the caches of a board, so a forgotten one is a wrong result. [`Emulator::run`] starts
+    /// the FPGA.
+    #[must_use]
+    pub const fn emulated() -> EmulatedOptions {
+        EmulatedOptions::new()
+    }
+
+    /// The emulated FPGA; `None` where the device is one of a board.
+    #[must_use]
+    pub fn emulator(&self) -> Option<&Emulator> {
+        match self.backend() {
+            Backend::Driver(_) => None,
+            Backend::Emulated(emulator) => Some(emulator),
+        }
+    }
+
+    pub(crate) fn new(backend: Backend, info: &Info) -> Self {
         let (abandoned_buffers, abandoned_bytes) = (AtomicU64::new(0), AtomicU64::new(0));
         let shared = Shared {
             backend,
@@ -180,6 +214,7 @@ impl Device {
             Backend::Driver(driver) => {
                 sys::user_to_phys(driver.as_fd(), user_addr as usize as u64)?
             }
+            Backend::Emulated(_) => return Ok(self.phys_of(user_addr)),
         };
         Ok(answer.map(|answer| PhysRange {
             phys_addr: PhysAddr::new(answer.phys_addr),
@@ -198,6 +233,7 @@ impl Device {
     pub fn phys_to_user(&self, phys_addr: PhysAddr) -> Result<Option<UserRange>> {
         let answer = match self.backend() {
             Backend::Driver(driver) => sys::phys_to_user(driver.as_fd(), phys_addr.as_u64())?,
+            Backend::Emulated(_) => return Ok(self.user_of(phys_addr)),
         };
         Ok(answer.map(|answer| UserRange {
             user_addr: answer.user_addr,
@@ -242,10 +278,13 @@ impl Device {
     }
 }
 
+/// The open node, or what emulated buffers are mapped from.
+#[cfg(not(miri))]
 impl AsFd for Device {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match &self.shared.backend {
             Backend::Driver(driver) => driver.as_fd(),
+            Backend::Emulated(emulator) => emulator.file().as_fd(),
         }
     }
 }
@@ -289,6 +328,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg(not(miri))]
     fn a_node_of_another_driver_is_recognised() {
         let error = Device::open_path("/dev/null").unwrap_err();
         assert!(matches!(error, Error::NotFpgamem { path } if path == Path::new("/dev/null")));

@@ -172,6 +172,7 @@ fn check_abi(path: PathBuf, driver: u32) -> Result<PathBuf> {
 }
 
 #[cfg(test)]
+#[cfg(not(miri))]
 mod tests {
     use super::*;
 

@@ -135,6 +135,37 @@ pub enum Error {
         source: io::Error,
     },
 
+    /// A region has whole blocks, at least one, and those are powers of two from 4 KiB to 2 MiB.
+    #[error(
+        "a region of {region_bytes} bytes in blocks of {block_bytes} is impossible; blocks are \
+         powers of two from 4096 to 2097152, and the region has whole ones"
+    )]
+    InvalidRegion {
+        /// Size of the region.
+        region_bytes: u64,
+        /// Size of a block.
+        block_bytes: u64,
+    },
+
+    /// The emulated accelerator gave up because it accessed what is no buffer.
+    #[error(
+        "the accelerator accessed {len} bytes at {addr:#x}, which are not all of one live buffer; \
+         check the address and length that it was given"
+    )]
+    Bus {
+        /// First device address of the access.
+        addr: u64,
+        /// Its length.
+        len: usize,
+    },
+
+    /// The model of the emulated accelerator panicked.
+    #[error("the accelerator's model panicked: {message}")]
+    AcceleratorPanicked {
+        /// What the panic said.
+        message: String,
+    },
+
     /// The device behind the open file has been unbound from its driver.
     ///
     /// Buffers that are mapped stay valid. Neither allocation nor synchronisation is possible.
@@ -230,10 +261,14 @@ impl From<Error> for io::Error {
             Error::InvalidLength { .. }
             | Error::InvalidAlignment { .. }
             | Error::InvalidSplit { .. }
+            | Error::InvalidRegion { .. }
             | Error::NotAdjacent { .. }
             | Error::OutOfRange { .. } => io::ErrorKind::InvalidInput,
             Error::UnexpectedResponse { .. } => io::ErrorKind::InvalidData,
-            Error::Unbound { .. } | Error::Forked { .. } => io::ErrorKind::Other,
+            Error::Unbound { .. }
+            | Error::Forked { .. }
+            | Error::Bus { .. }
+            | Error::AcceleratorPanicked { .. } => io::ErrorKind::Other,
         };
         io::Error::new(kind, error)
     }

@@ -82,7 +82,8 @@ impl Inner {
 
     /// Says who owns the part. Comes after [`check_fork`](Self::check_fork).
     pub(crate) fn mark(&self, device: bool) -> Result<()> {
-        self.memory.mark(device)
+        let part = self.start..self.start + self.capacity;
+        self.memory.mark(part, device)
     }
 
     /// Maintains the cache lines of a range, or waits where that is enough.
@@ -97,12 +98,18 @@ impl Inner {
         sync::maintain(op, std::iter::once((self, 0..self.len)))
     }
 
-    pub(crate) fn fmt(&self, f: &mut fmt::Formatter<'_>, name: &str) -> fmt::Result {
+    pub(crate) fn describe(&self, f: &mut fmt::Formatter<'_>, name: &str) -> fmt::Result {
         f.debug_struct(name)
             .field("len", &self.len)
             .field("phys_addr", &self.phys_addr())
             .field("device_addr", &self.device_addr())
             .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.describe(f, "Inner")
     }
 }
 

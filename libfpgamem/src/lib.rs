@@ -56,6 +56,13 @@
 //! translation: a buffer knows its addresses ([`Buffer::phys_of`]), and the device its buffers
 //! ([`Device::phys_of`], [`Device::user_of`]).
 //!
+//! # Without a board
+//!
+//! [`Device::emulated`] is a device inside the process, with the same API. Its FPGA is a model that the
+//! program has ([`Accelerator`]), which sees a copy of memory that only maintenance of the caches, and
+//! what a [`Policy`] lets them do unasked, brings up to date. Tests of a program with it run anywhere,
+//! in seconds, and a forgotten sync makes them fail.
+//!
 //! # End of a buffer
 //!
 //! A [`Buffer`] that is dropped is unmapped and its blocks return to the pool. A [`DeviceBuffer`] that is
@@ -84,6 +91,7 @@ mod cache;
 mod device;
 mod direction;
 mod driver;
+mod emulated;
 mod error;
 // A page that is cleared in children.
 #[allow(unsafe_code)]
@@ -113,6 +121,7 @@ pub use alloc::{AllocOptions, Coherency};
 pub use buffer::{Buffer, DeviceBuffer};
 pub use device::{Abandoned, Device, DEVICE_VARIABLE};
 pub use direction::Direction;
+pub use emulated::{Accelerator, BusError, Counts, EmulatedOptions, Emulator, FpgaMemory, Policy};
 pub use error::{Error, HandOverError, Result};
 pub use info::{Features, Info};
 pub use nix::errno::Errno;

@@ -3,11 +3,17 @@
 //! One mapping of one buffer, unmapped when it is dropped by the process that made it.
 
 use crate::fork::Process;
+#[cfg(not(miri))]
 use memmap2::{Advice, MmapOptions, MmapRaw};
 use std::fs::File;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+#[cfg(not(miri))]
+type Raw = MmapRaw;
+#[cfg(miri)]
+type Raw = heap::Raw;
 
 /// A shared, writable mapping that forked children do not inherit.
 ///
@@ -15,7 +21,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 /// memory is for the owner of the mapping to know.
 #[derive(Debug)]
 pub(crate) struct Map {
-    raw: ManuallyDrop<MmapRaw>,
+    raw: ManuallyDrop<Raw>,
     /// The process that has the mapping, by its number and by its ID.
     process: Process,
     pid: u32,
@@ -25,15 +31,32 @@ pub(crate) struct Map {
 
 impl Map {
     /// Maps `len` bytes of `file` from `offset` on.
+    #[cfg(not(miri))]
     pub(crate) fn new(file: &File, offset: u64, len: usize) -> io::Result<Self> {
         let raw = MmapOptions::new().offset(offset).len(len).map_raw(file)?;
         raw.advise(Advice::DontFork)?;
-        Ok(Self {
+        Ok(Self::of(raw))
+    }
+
+    /// Miri has no shared mappings.
+    #[cfg(miri)]
+    pub(crate) fn new(_: &File, _: u64, _: usize) -> io::Result<Self> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// `len` bytes, all 0, that nothing is mapped from.
+    #[cfg(miri)]
+    pub(crate) fn on_heap(len: usize) -> Self {
+        Self::of(heap::Raw::new(len))
+    }
+
+    fn of(raw: Raw) -> Self {
+        Self {
             raw: ManuallyDrop::new(raw),
             process: Process::current(),
             pid: std::process::id(),
             forever: AtomicBool::new(false),
-        })
+        }
     }
 
     /// First byte; valid for reads and writes of `len()` bytes while the value lives, in the
@@ -98,7 +121,54 @@ impl Drop for Map {
     }
 }
 
+#[cfg(miri)]
+mod heap {
+    //! Memory that stands for a mapping.
+
+    use std::alloc::{alloc_zeroed, dealloc, handle_alloc_error, Layout};
+
+    /// Whole pages of zeroes.
+    #[derive(Debug)]
+    pub(super) struct Raw {
+        start: *mut u8,
+        layout: Layout,
+    }
+
+    // SAFETY: The memory belongs to the process, not to a thread.
+    unsafe impl Send for Raw {}
+    // SAFETY: As above; a shared value only tells the pointer.
+    unsafe impl Sync for Raw {}
+
+    impl Raw {
+        pub(super) fn new(len: usize) -> Self {
+            let layout = Layout::from_size_align(len.max(1), 4096).expect("the length is sane");
+            // SAFETY: The layout has at least one byte.
+            let start = unsafe { alloc_zeroed(layout) };
+            if start.is_null() {
+                handle_alloc_error(layout);
+            }
+            Self { start, layout }
+        }
+
+        pub(super) fn as_mut_ptr(&self) -> *mut u8 {
+            self.start
+        }
+
+        pub(super) fn len(&self) -> usize {
+            self.layout.size()
+        }
+    }
+
+    impl Drop for Raw {
+        fn drop(&mut self) {
+            // SAFETY: The memory was allocated with this layout, and nobody uses it any more.
+            unsafe { dealloc(self.start, self.layout) };
+        }
+    }
+}
+
 #[cfg(test)]
+#[cfg(not(miri))]
 pub(crate) mod tests {
     use super::*;
 

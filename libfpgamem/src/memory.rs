@@ -6,7 +6,7 @@ use crate::addr::{DeviceAddr, PhysAddr};
 use crate::alloc::AllocOptions;
 use crate::backend::{Backend, Grant};
 use crate::device::Device;
-use crate::driver::Method;
+use crate::driver::{Driver, Method};
 use crate::error::{Error, Result};
 use crate::map::Map;
 use fpgamem_shared::abi;
@@ -56,9 +56,20 @@ impl Memory {
         }
     }
 
-    /// Says that the device owns a part more, or one fewer. Comes after
+    /// Says who owns a part, which the other one owned before. Comes after
     /// [`check_fork`](Self::check_fork).
-    pub(crate) fn mark(&self, device: bool) -> Result<()> {
+    pub(crate) fn mark(&self, part: Range<usize>, device: bool) -> Result<()> {
+        match self.device.backend() {
+            Backend::Driver(driver) => self.count(driver, device),
+            Backend::Emulated(emulator) => {
+                emulator.set_owner(self, part, device);
+                Ok(())
+            }
+        }
+    }
+
+    /// Says that the device owns a part more, or one fewer.
+    fn count(&self, driver: &Driver, device: bool) -> Result<()> {
         let mut owned = self
             .device_owned
             .lock()
@@ -69,9 +80,7 @@ impl Memory {
             owned.saturating_sub(1)
         };
         if (*owned == 0) != (next == 0) {
-            match self.device.backend() {
-                Backend::Driver(driver) => driver.set_owner(&self.map, self.status_slot, device)?,
-            }
+            driver.set_owner(&self.map, self.status_slot, device)?;
         }
         *owned = next;
         Ok(())
@@ -84,11 +93,9 @@ impl Memory {
         self.map.keep_forever();
     }
 
-    /// How the driver's buffers are maintained.
-    pub(crate) fn method(&self) -> Method {
-        match self.device.backend() {
-            Backend::Driver(driver) => driver.method(!self.coherent && !self.write_combine),
-        }
+    /// How a buffer of the driver is maintained.
+    pub(crate) fn method(&self, driver: &Driver) -> Method {
+        driver.method(!self.coherent && !self.write_combine)
     }
 
     /// A range of bytes as the driver's calls take it.
@@ -105,8 +112,12 @@ impl Memory {
 impl Drop for Memory {
     fn drop(&mut self) {
         // What stays mapped can still be looked up; in a forked child nothing of it is mapped.
-        if !self.map.is_kept_forever() && !self.map.is_forked() {
-            self.device.live().leave(self);
+        if self.map.is_kept_forever() || self.map.is_forked() {
+            return;
+        }
+        self.device.live().leave(self);
+        if let Backend::Emulated(emulator) = self.device.backend() {
+            emulator.release(self);
         }
     }
 }

@@ -23,8 +23,14 @@ pub(crate) fn maintain<'a>(
     let mut calls: Calls<'_> = None;
     for (inner, range) in parts.filter(|(_, range)| !range.is_empty()) {
         let (memory, range) = (&*inner.memory, inner.in_memory(range));
-        let Backend::Driver(driver) = memory.device.backend();
-        match memory.method() {
+        let driver = match memory.device.backend() {
+            Backend::Driver(driver) => driver,
+            Backend::Emulated(emulator) => {
+                emulator.maintain(op, memory, range);
+                continue;
+            }
+        };
+        match memory.method(driver) {
             Method::Lines(line_bytes) => {
                 cache::maintain(op, &memory.map, range, line_bytes);
                 waits = true;

@@ -192,6 +192,7 @@ fn maintain_many(fd: BorrowedFd<'_>, op: Maintenance, ranges: &[abi::Range]) -> 
 }
 
 #[cfg(test)]
+#[cfg(not(miri))]
 mod tests {
     use super::*;
     use std::os::fd::AsFd;

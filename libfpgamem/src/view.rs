@@ -7,7 +7,9 @@
 //! naturally aligned range of 1, 2, 4 or 8 bytes is therefore one access and never torn; of longer
 //! ranges the device may see, or have written, a part.
 
+use crate::backend::Backend;
 use crate::error::{Error, Result};
+use crate::inner::Inner;
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -20,20 +22,22 @@ pub struct View<'a> {
     /// Valid for reads of `len` bytes during `'a`.
     start: *const u8,
     len: usize,
-    _buffer: PhantomData<&'a ()>,
+    buffer: Option<&'a Inner>,
 }
 
-impl View<'_> {
+impl<'a> View<'a> {
+    /// A view of a buffer.
+    ///
     /// # Safety
     ///
-    /// During `'a` the `len` bytes at `start`
+    /// During `'a` the bytes of the buffer
     /// * are mapped and readable,
     /// * are written by no other thread of this process.
-    pub(crate) unsafe fn new(start: *const u8, len: usize) -> Self {
+    pub(crate) unsafe fn new(buffer: &'a Inner) -> Self {
         Self {
-            start,
-            len,
-            _buffer: PhantomData,
+            start: buffer.as_ptr(),
+            len: buffer.len,
+            buffer: Some(buffer),
         }
     }
 
@@ -44,9 +48,16 @@ impl View<'_> {
     /// [`Error::OutOfRange`] where the range leaves the buffer; nothing has been copied.
     pub fn read_at(&self, offset: usize, to: &mut [u8]) -> Result<()> {
         check(offset, to.len(), self.len)?;
+        let range = offset..offset + to.len();
+        access(self.buffer, range, || self.copy(offset, to));
+        Ok(())
+    }
+
+    /// Copies from a range that is inside the buffer.
+    fn copy(&self, offset: usize, to: &mut [u8]) {
         let mut done = 0;
         while let Some(rest) = to.get_mut(done..).filter(|rest| !rest.is_empty()) {
-            // In bounds: `offset + to.len() <= len` has just been checked and `done < to.len()`.
+            // In bounds: `offset + to.len() <= len` was checked and `done < to.len()`.
             let from = self.start.wrapping_add(offset + done);
             let width = access_width(from as usize, rest.len());
             // SAFETY: `width` bytes at `from` are inside the buffer, so readable and not written
@@ -57,7 +68,6 @@ impl View<'_> {
             }
             done += width;
         }
-        Ok(())
     }
 }
 
@@ -73,20 +83,24 @@ pub struct ViewMut<'a> {
     /// Valid for reads and writes of `len` bytes during `'a`.
     start: *mut u8,
     len: usize,
-    _buffer: PhantomData<&'a mut ()>,
+    buffer: Option<&'a Inner>,
+    _exclusive: PhantomData<&'a mut ()>,
 }
 
-impl ViewMut<'_> {
+impl<'a> ViewMut<'a> {
+    /// A view of a buffer.
+    ///
     /// # Safety
     ///
-    /// During `'a` the `len` bytes at `start`
+    /// During `'a` the bytes of the buffer
     /// * are mapped, readable and writable,
     /// * are accessed by no other thread of this process.
-    pub(crate) unsafe fn new(start: *mut u8, len: usize) -> Self {
+    pub(crate) unsafe fn new(buffer: &'a Inner) -> Self {
         Self {
-            start,
-            len,
-            _buffer: PhantomData,
+            start: buffer.as_ptr(),
+            len: buffer.len,
+            buffer: Some(buffer),
+            _exclusive: PhantomData,
         }
     }
 
@@ -96,9 +110,12 @@ impl ViewMut<'_> {
     ///
     /// [`Error::OutOfRange`] where the range leaves the buffer; nothing has been copied.
     pub fn read_at(&self, offset: usize, to: &mut [u8]) -> Result<()> {
-        // SAFETY: The bytes are readable and nobody else of this process accesses them while
-        // `self` is borrowed, which is longer than the view lives.
-        let view = unsafe { View::new(self.start, self.len) };
+        // Nobody else of this process accesses the bytes while `self` is borrowed.
+        let view = View {
+            start: self.start,
+            len: self.len,
+            buffer: self.buffer,
+        };
         view.read_at(offset, to)
     }
 
@@ -109,10 +126,16 @@ impl ViewMut<'_> {
     /// [`Error::OutOfRange`] where the range leaves the buffer; nothing has been copied.
     pub fn write_at(&mut self, offset: usize, from: &[u8]) -> Result<()> {
         check(offset, from.len(), self.len)?;
+        let range = offset..offset + from.len();
+        access(self.buffer, range, || self.copy(offset, from));
+        Ok(())
+    }
+
+    /// Copies to a range that is inside the buffer.
+    fn copy(&self, offset: usize, from: &[u8]) {
         let mut done = 0;
         while let Some(rest) = from.get(done..).filter(|rest| !rest.is_empty()) {
-            // In bounds: `offset + from.len() <= len` has just been checked and
-            // `done < from.len()`.
+            // In bounds: `offset + from.len() <= len` was checked and `done < from.len()`.
             let to = self.start.wrapping_add(offset + done);
             let width = access_width(to as usize, rest.len());
             let mut bytes = [0; 8];
@@ -124,7 +147,17 @@ impl ViewMut<'_> {
             unsafe { store(to, bytes, width) };
             done += width;
         }
-        Ok(())
+    }
+}
+
+/// Accesses a range of a buffer by `copy`; an emulated device wants to know.
+fn access(buffer: Option<&Inner>, range: Range<usize>, copy: impl FnOnce()) {
+    let Some(inner) = buffer else { return copy() };
+    match inner.memory.device.backend() {
+        Backend::Driver(_) => copy(),
+        Backend::Emulated(emulator) => {
+            emulator.view(&inner.memory, inner.in_memory(range), copy);
+        }
     }
 }
 
@@ -234,13 +267,20 @@ mod tests {
         }
 
         fn view(&self) -> View<'_> {
-            // SAFETY: The array is readable and borrowed as long as the view.
-            unsafe { View::new(self.0.as_ptr().cast(), 32) }
+            View {
+                start: self.0.as_ptr().cast(),
+                len: 32,
+                buffer: None,
+            }
         }
 
         fn view_mut(&mut self) -> ViewMut<'_> {
-            // SAFETY: The array is borrowed exclusively as long as the view.
-            unsafe { ViewMut::new(self.0.as_mut_ptr().cast(), 32) }
+            ViewMut {
+                start: self.0.as_mut_ptr().cast(),
+                len: 32,
+                buffer: None,
+                _exclusive: PhantomData,
+            }
         }
     }
 
