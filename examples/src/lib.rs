@@ -14,6 +14,9 @@ pub mod pattern;
 // Where the program says that the ZDMA has finished.
 #[allow(unsafe_code)]
 pub mod replay;
+// Where the program says that the ZDMA has finished.
+#[allow(unsafe_code)]
+pub mod stream;
 pub mod trace;
 // Register accesses.
 #[allow(unsafe_code)]

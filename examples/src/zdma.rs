@@ -6,6 +6,10 @@
 //! The channel is reached through UIO, where it is named "zdma". Simple mode is used: source,
 //! destination and size lie in registers.
 
+mod emulated;
+
+pub use emulated::EmulatedRegisters;
+
 use crate::uio::{Registers, UioError, UioRegisters};
 use fpgamem::{DeviceAddr, DeviceBuffer};
 use std::time::{Duration, Instant};

@@ -11,6 +11,7 @@ mod chance;
 #[allow(unsafe_code)]
 mod cpu;
 mod fpga;
+mod options;
 mod pool;
 #[cfg(test)]
 // Taking buffers back.
@@ -19,6 +20,7 @@ mod tests;
 
 pub use board::Counts;
 pub use fpga::{Accelerator, BusError, FpgaMemory};
+pub use options::{EmulatedOptions, Policy};
 
 use crate::addr::{DeviceAddr, PhysAddr};
 use crate::alloc::AllocOptions;
@@ -40,93 +42,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 const LINE_BYTES: usize = 64;
 /// What stands for the path of a node.
 const PATH: &str = "emulated";
-
-/// What the emulated caches do that nobody has asked for, to memory that the device owns.
-///
-/// Every one of them is what hardware may do, so a right program computes the same under all; one
-/// that forgets a sync computes something wrong under at least one, and reproducibly for a seed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Policy {
-    /// Nothing: lines are neither written back nor fetched before maintenance.
-    #[default]
-    Never,
-    /// Dirty lines are written back at any time, by chance from this seed: before, between and after
-    /// the accelerator's accesses.
-    Evict(u64),
-    /// Clean lines are dropped and fetched again at any time, by chance from this seed.
-    Prefetch(u64),
-}
-
-/// How the device without a board is to be; see [`Device::emulated`](crate::Device::emulated).
-#[derive(Clone, Copy, Debug)]
-pub struct EmulatedOptions {
-    region_bytes: u64,
-    block_bytes: u64,
-    phys_addr: u64,
-    coherent: bool,
-    policy: Policy,
-}
-
-impl EmulatedOptions {
-    pub(crate) const fn new() -> Self {
-        Self {
-            region_bytes: 64 << 20,
-            block_bytes: 16 << 10,
-            phys_addr: 0x4000_0000,
-            coherent: false,
-            policy: Policy::Never,
-        }
-    }
-
-    /// Size of the region in bytes: whole blocks, at least one; 64 MiB without this.
-    ///
-    /// Memory of the process is taken for what is touched of it, three times as much.
-    #[must_use]
-    pub const fn region_bytes(self, bytes: u64) -> Self {
-        Self {
-            region_bytes: bytes,
-            ..self
-        }
-    }
-
-    /// Allocation unit in bytes: a power of two, 4 KiB to 2 MiB; 16 KiB without this.
-    #[must_use]
-    pub const fn block_bytes(self, bytes: u64) -> Self {
-        Self {
-            block_bytes: bytes,
-            ..self
-        }
-    }
-
-    /// Whether the FPGA's port snoops the caches, for a buffer that does not say otherwise; it does
-    /// not without this.
-    #[must_use]
-    pub const fn coherent(self, coherent: bool) -> Self {
-        Self { coherent, ..self }
-    }
-
-    /// What the caches do unasked; nothing without this.
-    #[must_use]
-    pub const fn policy(self, policy: Policy) -> Self {
-        Self { policy, ..self }
-    }
-
-    /// Makes the device, with an empty pool of its own.
-    ///
-    /// # Errors
-    ///
-    /// * [`Error::InvalidRegion`]: sizes that no pool can have.
-    /// * [`Error::Open`]: the process may have no memory file.
-    pub fn open(self) -> Result<crate::Device> {
-        let emulator = Emulator::new(self)?;
-        let info = emulator.info()?;
-        Ok(crate::Device::new(
-            crate::backend::Backend::Emulated(Box::new(emulator)),
-            &info,
-        ))
-    }
-}
 
 /// The emulated pool, caches and memory of a device; see [`Device::emulator`](crate::Device::emulator).
 #[derive(Debug)]
@@ -348,13 +263,4 @@ fn memory_file(bytes: u64) -> Result<std::fs::File> {
     let file = std::fs::File::from(file);
     file.set_len(bytes).map_err(open_error)?;
     Ok(file)
-}
-
-impl From<Policy> for chance::Chance {
-    fn from(policy: Policy) -> Self {
-        match policy {
-            Policy::Never => Self::new(0),
-            Policy::Evict(seed) | Policy::Prefetch(seed) => Self::new(seed),
-        }
-    }
 }
