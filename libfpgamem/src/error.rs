@@ -126,6 +126,20 @@ pub enum Error {
         next: u64,
     },
 
+    /// A buffer of elements has whole ones, and the first is aligned for them.
+    #[error(
+        "a buffer of {len} bytes does not hold whole elements of {size} bytes, the first aligned to \
+         {align}"
+    )]
+    InvalidElements {
+        /// Length of the buffer in bytes.
+        len: usize,
+        /// Bytes of an element.
+        size: usize,
+        /// Alignment of an element.
+        align: usize,
+    },
+
     /// The buffer has been allocated and could not be mapped; it has been freed again.
     #[error("cannot map a buffer of {len} bytes")]
     Map {
@@ -261,6 +275,7 @@ impl From<Error> for io::Error {
             Error::InvalidLength { .. }
             | Error::InvalidAlignment { .. }
             | Error::InvalidSplit { .. }
+            | Error::InvalidElements { .. }
             | Error::InvalidRegion { .. }
             | Error::NotAdjacent { .. }
             | Error::OutOfRange { .. } => io::ErrorKind::InvalidInput,

@@ -122,7 +122,7 @@ impl Drop for Inner {
 }
 
 /// The range as two numbers, inside `len` bytes.
-fn resolve(range: impl RangeBounds<usize>, len: usize) -> Result<Range<usize>> {
+pub(crate) fn resolve(range: impl RangeBounds<usize>, len: usize) -> Result<Range<usize>> {
     let start = match range.start_bound() {
         Bound::Included(start) => *start,
         Bound::Excluded(before) => before.saturating_add(1),

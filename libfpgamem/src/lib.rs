@@ -112,9 +112,15 @@ mod sync;
 #[allow(unsafe_code)]
 mod sys;
 mod translate;
+// The promise about the hardware, passed on.
+#[allow(unsafe_code)]
+mod typed;
 // Volatile accesses.
 #[allow(unsafe_code)]
 mod view;
+
+#[doc(no_inline)]
+pub use bytemuck::{AnyBitPattern, NoUninit};
 
 pub use addr::{DeviceAddr, PhysAddr};
 pub use alloc::{AllocOptions, Coherency};
@@ -127,4 +133,5 @@ pub use info::{Features, Info};
 pub use nix::errno::Errno;
 pub use sys::Call;
 pub use translate::{PhysRange, UserRange};
+pub use typed::{TypedBuffer, TypedDeviceBuffer};
 pub use view::{View, ViewMut};
