@@ -3,6 +3,7 @@
 //! What a trace asks for, computed without a device: counts, peaks, and the region that it needs.
 
 use crate::trace::{Operation, Trace};
+use fpgamem::{Arena, ArenaUsage};
 use fpgamem_shared::block_map::{Alignment, BlockMap, BlockRange};
 use std::collections::HashMap;
 
@@ -58,6 +59,49 @@ impl Footprint {
     }
 }
 
+/// What the buffers of a trace take when an arena makes them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ArenaFootprint {
+    /// Most bytes that the arena holds, in whole blocks.
+    pub peak_held_bytes: usize,
+    /// Most mappings that hold them.
+    pub peak_mappings: usize,
+    /// Allocations from the device.
+    pub nr_allocs: u64,
+}
+
+impl ArenaFootprint {
+    /// Makes and frees the buffers of a trace, without touching them.
+    ///
+    /// # Errors
+    ///
+    /// The first refusal of an allocation.
+    pub fn of(trace: &Trace, arena: &Arena) -> fpgamem::Result<Self> {
+        let mut footprint = Self::default();
+        let mut live = HashMap::new();
+        for step in &trace.steps {
+            match &step.operation {
+                Operation::Alloc { bytes } => {
+                    live.insert(step.id, arena.alloc(bytes.get())?);
+                }
+                Operation::Free => {
+                    live.remove(&step.id);
+                }
+                Operation::Flush(_) | Operation::Invalidate(_) => {}
+            }
+            footprint.add(&arena.usage());
+        }
+        Ok(footprint)
+    }
+
+    /// Takes note of what an arena holds after another operation.
+    pub fn add(&mut self, usage: &ArenaUsage) {
+        self.peak_held_bytes = self.peak_held_bytes.max(usage.held_bytes);
+        self.peak_mappings = self.peak_mappings.max(usage.mappings);
+        self.nr_allocs = usage.allocations;
+    }
+}
+
 /// The size in bytes of the smallest region in which the driver's allocator can serve a trace, with
 /// nobody else in it; `None` where no region of 2^32 blocks or fewer will do.
 ///
@@ -109,6 +153,8 @@ fn fits(trace: &Trace, block_bytes: usize, nr_blocks: u32) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    use fpgamem::Device;
 
     const BLOCK: usize = 16384;
 
@@ -183,6 +229,37 @@ mod tests {
         );
         assert_eq!(footprint.peak_bytes / 1024, 160_976);
         assert_eq!(footprint.peak_blocks * 16, 168_976);
+    }
+
+    /// What the default arena holds at its peak in thousandths of what was asked for, and what it takes
+    /// for that.
+    fn arena(trace: &Trace) -> (usize, ArenaFootprint) {
+        let device = Device::emulated().region_bytes(256 << 20).open().unwrap();
+        let footprint = ArenaFootprint::of(trace, &Arena::new(&device)).unwrap();
+        let peak_bytes = Footprint::of(trace, BLOCK).peak_bytes;
+        let thousandths = (footprint.peak_held_bytes * 1000).div_ceil(peak_bytes);
+        (thousandths, footprint)
+    }
+
+    #[test]
+    fn an_arena_holds_little_more_than_the_networks_ask_for() {
+        for trace in [mobilenetv1(), resnet50()] {
+            let (thousandths, _) = arena(&trace);
+            assert!(thousandths <= 1030, "{}: {thousandths} / 1000", trace.name);
+        }
+    }
+
+    #[test]
+    fn an_arena_asks_for_a_fraction_of_the_allocations() {
+        for (trace, allocs, mappings) in [(mobilenetv1(), 82, 41), (resnet50(), 432, 132)] {
+            let (_, footprint) = arena(&trace);
+            let ArenaFootprint {
+                nr_allocs,
+                peak_mappings,
+                ..
+            } = footprint;
+            assert_eq!((nr_allocs, peak_mappings), (allocs, mappings));
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use crate::pattern::{self, Mismatch};
 use crate::trace::{Operation, Step, Trace};
 use crate::zdma::{Zdma, ZdmaError};
-use fpgamem::{Buffer, Device, Direction, HandOverError};
+use fpgamem::{Arena, Buffer, Device, Direction, HandOverError};
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 
@@ -17,6 +17,8 @@ pub struct Options {
     /// Of how many buffers one is copied by the ZDMA before its free, and the copy checked; and the
     /// channel that copies.
     pub sample: Option<(NonZeroUsize, Zdma)>,
+    /// Where buffers come from instead of the device.
+    pub arena: Option<Arena>,
 }
 
 /// What a replay did and found.
@@ -34,10 +36,14 @@ pub struct Summary {
     pub zdma_buffers: usize,
     /// Most bytes asked for by the buffers that lived at the same time.
     pub peak_bytes: usize,
-    /// Most bytes that their blocks took.
+    /// Most bytes in blocks that were held for them.
     pub peak_capacity: usize,
-    /// Most buffers mapped at the same time.
+    /// Most buffers that lived at the same time.
     pub peak_buffers: usize,
+    /// Most mappings that held them.
+    pub peak_mappings: usize,
+    /// Allocations from the device.
+    pub nr_allocs: u64,
     /// Buffers that the trace did not free.
     pub left_buffers: usize,
     /// What was wrong.
@@ -192,8 +198,18 @@ impl Replay<'_> {
         self.live.get_mut(&id).ok_or(Cause::NotLive)
     }
 
+    /// A buffer, from where the options say.
+    fn buffer_of(&mut self, len: usize) -> Result<Buffer, Cause> {
+        if let Some(arena) = &self.options.arena {
+            return Ok(arena.alloc(len)?);
+        }
+        let buffer = self.device.alloc(len)?;
+        self.summary.nr_allocs += 1;
+        Ok(buffer)
+    }
+
     fn alloc(&mut self, id: u32, len: usize) -> Result<(), Cause> {
-        let mut buffer = self.device.alloc(len)?;
+        let mut buffer = self.buffer_of(len)?;
         if self.options.contents {
             pattern::fill(id, &mut buffer);
         }
@@ -201,8 +217,17 @@ impl Replay<'_> {
         let sum = |of: fn(&Buffer) -> usize| self.live.values().map(of).sum::<usize>();
         let summary = &mut self.summary;
         summary.peak_bytes = summary.peak_bytes.max(sum(|buffer| buffer.len()));
-        summary.peak_capacity = summary.peak_capacity.max(sum(Buffer::capacity));
         summary.peak_buffers = summary.peak_buffers.max(self.live.len());
+        let (held, mappings) = match &self.options.arena {
+            Some(arena) => {
+                let usage = arena.usage();
+                summary.nr_allocs = usage.allocations;
+                (usage.held_bytes, usage.mappings)
+            }
+            None => (sum(Buffer::capacity), self.live.len()),
+        };
+        summary.peak_capacity = summary.peak_capacity.max(held);
+        summary.peak_mappings = summary.peak_mappings.max(mappings);
         Ok(())
     }
 

@@ -4,6 +4,7 @@
 
 use crate::addr::{DeviceAddr, PhysAddr};
 use crate::alloc::AllocOptions;
+use crate::arena::Lease;
 use crate::device::Device;
 use crate::direction::Maintenance;
 use crate::error::Result;
@@ -27,19 +28,38 @@ pub(crate) struct Inner {
     pub(crate) capacity: usize,
     /// The device may access the part: nobody else may get it.
     pub(crate) device_owned: bool,
+    /// Where it came from, if that is an arena.
+    pub(crate) lease: Option<Arc<Lease>>,
 }
 
 impl Inner {
     pub(crate) fn new(device: &Device, len: usize, options: AllocOptions) -> Result<Self> {
         let memory = Memory::new(device, len, options)?;
-        let capacity = memory.map.len();
-        Ok(Self {
-            memory: Arc::new(memory),
-            start: 0,
+        let all = 0..memory.map.len();
+        Ok(Self::of(Arc::new(memory), all, len, None))
+    }
+
+    /// The CPU's part of an allocation, of which `len` bytes are somebody's. Nobody else has any of the
+    /// range, which keeps the invariant.
+    pub(crate) fn of(
+        memory: Arc<Memory>,
+        range: Range<usize>,
+        len: usize,
+        lease: Option<Arc<Lease>>,
+    ) -> Self {
+        Self {
+            memory,
+            start: range.start,
             len,
-            capacity,
+            capacity: range.len(),
             device_owned: false,
-        })
+            lease,
+        }
+    }
+
+    /// Another part of the same allocation, and of the same buffer of an arena, in place of this one.
+    pub(crate) fn part(&self, range: Range<usize>, len: usize) -> Self {
+        Self::of(Arc::clone(&self.memory), range, len, self.lease.clone())
     }
 
     /// First byte; valid for `len` bytes while the value lives, in the process that allocated.
@@ -117,6 +137,8 @@ impl Drop for Inner {
     fn drop(&mut self) {
         if self.device_owned && !self.memory.map.is_forked() {
             self.memory.abandon(self.capacity);
+            // The arena never gets it back.
+            std::mem::forget(self.lease.take());
         }
     }
 }

@@ -45,6 +45,11 @@
 //! CPU puts on the bus, a [`DeviceAddr`] what the FPGA puts there; registers of the FPGA take the
 //! latter.
 //!
+//! # Many small buffers
+//!
+//! An [`Arena`] cuts them from allocations that they share, in whole cache lines. They are the same
+//! buffers, with an owner each.
+//!
 //! # Caches
 //!
 //! [`Direction`] has the table of what handing over and taking back do. Parts of a buffer are
@@ -80,6 +85,7 @@
 
 mod addr;
 mod alloc;
+mod arena;
 mod backend;
 // Slices of a buffer.
 #[allow(unsafe_code)]
@@ -124,6 +130,7 @@ pub use bytemuck::{AnyBitPattern, NoUninit};
 
 pub use addr::{DeviceAddr, PhysAddr};
 pub use alloc::{AllocOptions, Coherency};
+pub use arena::{Arena, ArenaOptions, ArenaUsage};
 pub use buffer::{Buffer, DeviceBuffer};
 pub use device::{Abandoned, Device, DEVICE_VARIABLE};
 pub use direction::Direction;

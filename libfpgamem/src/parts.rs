@@ -4,7 +4,6 @@
 
 use crate::buffer::Buffer;
 use crate::error::{Error, HandOverError, Result};
-use crate::inner::Inner;
 use std::sync::Arc;
 
 impl Buffer {
@@ -47,17 +46,11 @@ impl Buffer {
             });
         }
         let (start, len, capacity) = (self.inner.start, self.inner.len, self.inner.capacity);
-        let part = |start, len, capacity| Self {
-            inner: Inner {
-                memory: Arc::clone(&self.inner.memory),
-                start,
-                len,
-                capacity,
-                device_owned: false,
-            },
+        let part = |range, len| Self {
+            inner: self.inner.part(range, len),
         };
-        let low = part(start, mid, mid);
-        let high = part(start + mid, len - mid, capacity - mid);
+        let low = part(start..start + mid, mid);
+        let high = part(start + mid..start + capacity, len - mid);
         // The whole ends here, and its bytes are those of the parts.
         drop(self);
         Ok((low, high))
@@ -72,7 +65,12 @@ impl Buffer {
     /// * [`Error::NotAdjacent`]: `next` does not begin, in the same allocation, where this one ends.
     pub fn join(self, next: Self) -> Result<Self, HandOverError<Box<(Self, Self)>>> {
         let end = self.inner.start + self.inner.capacity;
-        let adjacent = Arc::ptr_eq(&self.inner.memory, &next.inner.memory)
+        let same_lease = match (&self.inner.lease, &next.inner.lease) {
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            (a, b) => a.is_none() && b.is_none(),
+        };
+        let adjacent = same_lease
+            && Arc::ptr_eq(&self.inner.memory, &next.inner.memory)
             && end == next.inner.start
             && self.inner.len == self.inner.capacity;
         if !adjacent {
@@ -87,13 +85,8 @@ impl Buffer {
                 buffer: Box::new((self, next)),
             });
         }
-        let inner = Inner {
-            memory: Arc::clone(&self.inner.memory),
-            start: self.inner.start,
-            len: self.inner.len + next.inner.len,
-            capacity: self.inner.capacity + next.inner.capacity,
-            device_owned: false,
-        };
+        let range = self.inner.start..end + next.inner.capacity;
+        let inner = self.inner.part(range, self.inner.len + next.inner.len);
         // The parts end here, and their bytes are those of the whole.
         drop((self, next));
         Ok(Self { inner })

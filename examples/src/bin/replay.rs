@@ -7,7 +7,7 @@
 //! failed.
 
 use clap::Parser;
-use fpgamem::{Device, Info};
+use fpgamem::{Arena, Device, Info};
 use fpgamem_examples::footprint::{smallest_region, Footprint};
 use fpgamem_examples::replay::{replay, Options, Summary};
 use fpgamem_examples::trace::Trace;
@@ -21,8 +21,7 @@ use std::process::ExitCode;
 
 /// Replay an allocation trace, checking every byte of every buffer.
 ///
-/// Each allocation of the trace is a buffer of its own, filled with a pattern and checked when it is
-/// freed. Run it while nobody else uses the pool: blocks that others take or free look like lost ones.
+/// Each allocation of the trace is a buffer, filled with a pattern and checked when it is freed. Run it while nobody else uses the pool: blocks that others take or free look like lost ones.
 ///
 /// Exits with 0 if all was right, 1 if a buffer was wrong or a block was lost, 2 if something failed.
 #[derive(Parser)]
@@ -35,6 +34,9 @@ struct Arguments {
     /// Neither fill nor check buffers
     #[arg(long)]
     skip_fill_check: bool,
+    /// Let small buffers share allocations
+    #[arg(long)]
+    arena: bool,
     /// Stop the process (SIGSTOP) after operation OP, counted from 1; SIGCONT continues
     #[arg(long, value_name = "OP")]
     stop_at: Option<NonZeroUsize>,
@@ -73,6 +75,7 @@ fn run(arguments: &Arguments) -> Result<bool, Box<dyn Error>> {
     let options = Options {
         contents: !arguments.skip_fill_check,
         sample,
+        arena: arguments.arena.then(|| Arena::new(&device)),
     };
 
     let info = device.info()?;
@@ -159,7 +162,11 @@ impl Report {
             kib(s.peak_capacity),
             s.peak_capacity as u64 / block_bytes,
             block_bytes,
-            s.peak_buffers
+            s.peak_mappings
+        );
+        text += &format!(
+            "from the device  {} allocations for {} buffers at the peak\n",
+            s.nr_allocs, s.peak_buffers
         );
         text += &format!(
             "smallest region  {} KiB suffices, the pool has {} KiB\n",
@@ -196,7 +203,9 @@ impl Report {
                 "peak_blocks",
                 (s.peak_capacity as u64 / self.info.block_bytes).to_string(),
             ),
-            ("peak_mappings", number(s.peak_buffers)),
+            ("peak_buffers", number(s.peak_buffers)),
+            ("peak_mappings", number(s.peak_mappings)),
+            ("device_allocs", s.nr_allocs.to_string()),
             ("smallest_region_bytes", self.region_bytes.to_string()),
             ("failures", number(s.failures.len())),
             ("blocks_leaked", self.lost_blocks.to_string()),
