@@ -92,3 +92,56 @@ impl Buffer {
         Ok(Self { inner })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Device;
+
+    fn buffer() -> Buffer {
+        let options = Device::emulated().region_bytes(1 << 20);
+        options.open().unwrap().alloc(1000).unwrap()
+    }
+
+    #[test]
+    fn a_buffer_is_split_between_lines_alone() {
+        let mut buffer = buffer();
+        for at in [0, 1, 63, 65, 1000, 1024, usize::MAX] {
+            let failed = buffer.split_at(at).unwrap_err();
+            assert!(matches!(
+                failed.error,
+                Error::InvalidSplit { mid, len: 1000, line_bytes: 64 } if mid == at
+            ));
+            buffer = failed.buffer;
+        }
+        let (low, high) = buffer.split_at(960).unwrap();
+        assert_eq!((low.len(), low.capacity()), (960, 960));
+        assert_eq!((high.len(), high.capacity()), (40, 16384 - 960));
+    }
+
+    #[test]
+    fn parts_are_joined_in_their_order_alone() {
+        let mut buffer = buffer();
+        buffer[64] = 7;
+        let (a, b) = buffer.split_at(64).unwrap();
+        let (b, c) = b.split_at(64).unwrap();
+        let failed = a.join(c).unwrap_err();
+        assert!(matches!(failed.error, Error::NotAdjacent { .. }));
+        let (a, c) = *failed.buffer;
+        let (c, b) = *c.join(b).unwrap_err().buffer;
+        let whole = a.join(b).unwrap().join(c).unwrap();
+        assert_eq!((whole.len(), whole.capacity(), whole[64]), (1000, 16384, 7));
+    }
+
+    #[test]
+    fn parts_of_two_allocations_are_not_joined() {
+        let device = Device::emulated().region_bytes(1 << 20).open().unwrap();
+        let (first, second) = (device.alloc(16384).unwrap(), device.alloc(1).unwrap());
+        let failed = first.join(second).unwrap_err();
+        let Error::NotAdjacent { end, next } = failed.error else {
+            panic!("{}", failed.error);
+        };
+        // They are neighbours all the same.
+        assert_eq!(end, next);
+    }
+}

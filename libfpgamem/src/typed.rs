@@ -58,7 +58,8 @@ impl Buffer {
     ///   byte is not aligned for one, or elements have no bytes. Allocations are aligned to blocks,
     ///   parts of them to cache lines.
     pub fn typed<T: AnyBitPattern>(self) -> Result<TypedBuffer<T>, HandOverError<Self>> {
-        if bytemuck::try_cast_slice::<u8, T>(&self).is_ok() && size_of::<T>() != 0 {
+        // Nor is there a slice of elements without bytes that has these, at least one.
+        if bytemuck::try_cast_slice::<u8, T>(&self).is_ok() {
             return Ok(TypedBuffer {
                 bytes: self,
                 elements: PhantomData,

@@ -286,6 +286,7 @@ fn a_failed_taking_back_leaves_the_buffer_with_the_device() {
 fn a_failed_hand_over_of_many_gives_all_of_them_back() {
     let _balance = Balance::new();
     let device = device();
+    let quarantined = Stats::read().quarantined;
     let buffers = one_too_many(&device);
     let unbound = Unbound::new();
     let failed = device.hand_over_all(buffers, Direction::ToDevice);
@@ -297,4 +298,5 @@ fn a_failed_hand_over_of_many_gives_all_of_them_back() {
     // None is the device's: all of them return.
     drop(failed);
     assert_eq!(device.abandoned().buffers, 0);
+    assert_eq!(Stats::read().quarantined, quarantined);
 }

@@ -162,6 +162,40 @@ fn lines_are_fetched_by_chance_while_the_device_owns_them() {
 }
 
 #[test]
+fn what_the_cpu_wrote_is_never_fetched_over() {
+    let device = device(Policy::Prefetch(1));
+    let mut from = device.alloc(BLOCK).unwrap();
+    from.fill(7);
+    let from = from.into_device(Direction::ToDevice).unwrap();
+    let to = device.alloc(BLOCK).unwrap();
+    let mut to = to.into_device(Direction::Bidirectional).unwrap();
+    to.view_mut().write_at(0, &[9; BLOCK]).unwrap();
+    copy(&device, from.device_addr(), to.device_addr(), BLOCK);
+    let mut seen = vec![0; BLOCK];
+    to.view().read_at(0, &mut seen).unwrap();
+    assert!(seen.iter().all(|byte| *byte == 9));
+    drop((take_back(from), take_back(to)));
+}
+
+#[test]
+fn nothing_happens_unasked_to_what_the_cpu_owns() {
+    for policy in [Policy::Evict(1), Policy::Prefetch(1)] {
+        let device = device(policy);
+        let mut from = device.alloc(BLOCK).unwrap();
+        from.fill(7);
+        from.sync_for_device(..).unwrap();
+        let mut to = device.alloc(BLOCK).unwrap();
+        for line in (0..BLOCK).step_by(128) {
+            to[line] = 9;
+        }
+        copy(&device, from.device_addr(), to.device_addr(), BLOCK);
+        let counts = device.emulator().unwrap().counts();
+        assert_eq!((counts.evicted, counts.fetched), (0, 0));
+        assert_eq!((to[0], to[64]), (9, 0));
+    }
+}
+
+#[test]
 fn a_view_of_a_coherent_buffer_is_always_fresh() {
     let device = small().coherent(true).open().unwrap();
     let mut from = device.alloc(100).unwrap();
@@ -252,6 +286,15 @@ fn addresses_are_found_without_asking_anybody() {
     assert_eq!(device.user_to_phys(&buffers[1][100]).unwrap(), Some(there));
     assert_eq!(device.phys_to_user(there.phys_addr).unwrap(), Some(back));
     assert_eq!(device.phys_of(&there), None);
+    assert_eq!(buffers[1].phys_of(BLOCK), None);
+    assert_eq!(buffers[1].device_addr_of(BLOCK), None);
+    assert_eq!(buffers[1].offset_of_phys(there.phys_addr), Some(100));
+    assert_eq!(buffers[0].offset_of_phys(there.phys_addr), None);
+    assert_eq!(buffers[2].offset_of_device(there.device_addr), None);
+    let byte = std::ptr::from_ref(&buffers[1][100]);
+    drop(buffers);
+    assert_eq!(device.phys_of(byte), None);
+    assert_eq!(device.user_of(there.phys_addr), None);
 }
 
 #[test]
