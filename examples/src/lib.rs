@@ -10,6 +10,9 @@
 pub mod accel;
 pub mod cnn;
 pub mod footprint;
+// Commands of Paddle's clients, and slices of their tensors.
+#[allow(unsafe_code)]
+pub mod paddle;
 pub mod pattern;
 // Where the program says that the ZDMA has finished.
 #[allow(unsafe_code)]

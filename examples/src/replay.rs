@@ -2,12 +2,15 @@
 
 //! Does what a trace says with buffers of a device, and checks every byte of them.
 
+use crate::paddle::{Client, Tensor};
 use crate::pattern::{self, Mismatch};
 use crate::trace::{Operation, Step, Trace};
 use crate::zdma::{Zdma, ZdmaError};
 use fpgamem::{Arena, Buffer, Device, Direction, HandOverError};
 use std::collections::HashMap;
+use std::io;
 use std::num::NonZeroUsize;
+use std::ops::Range;
 
 /// How to replay.
 #[derive(Debug, Default)]
@@ -19,6 +22,9 @@ pub struct Options {
     pub sample: Option<(NonZeroUsize, Zdma)>,
     /// Where buffers come from instead of the device.
     pub arena: Option<Arena>,
+    /// Allocate and sync as this client of Paddle's does, not by the library; there are no samples
+    /// then.
+    pub paddle: Option<Client>,
 }
 
 /// What a replay did and found.
@@ -105,6 +111,9 @@ pub enum Cause {
     /// The library refused.
     #[error(transparent)]
     Memory(#[from] fpgamem::Error),
+    /// The driver refused what a client of Paddle's asks for.
+    #[error(transparent)]
+    Paddle(#[from] io::Error),
     /// The ZDMA failed.
     #[error(transparent)]
     Zdma(#[from] ZdmaError),
@@ -175,48 +184,90 @@ fn name(operation: &Operation) -> &'static str {
     }
 }
 
+/// A buffer of the replay.
+enum Live {
+    Native(Buffer),
+    Paddle(Tensor),
+}
+
+impl Live {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Native(buffer) => buffer,
+            Self::Paddle(tensor) => tensor,
+        }
+    }
+
+    fn capacity(&self) -> usize {
+        match self {
+            Self::Native(buffer) => buffer.capacity(),
+            Self::Paddle(tensor) => tensor.capacity(),
+        }
+    }
+}
+
 struct Replay<'a> {
     device: &'a Device,
     trace: &'a str,
     options: Options,
-    live: HashMap<u32, Buffer>,
+    live: HashMap<u32, Live>,
     summary: Summary,
 }
 
 impl Replay<'_> {
     fn step(&mut self, step: &Step) -> Result<(), Cause> {
         match &step.operation {
-            Operation::Alloc { bytes } => self.alloc(step.id, bytes.get())?,
+            Operation::Alloc { bytes } => self.alloc(step.id, *bytes)?,
             Operation::Free => self.free(step.line, step.id)?,
-            Operation::Flush(range) => self.buffer(step.id)?.sync_for_device(range.clone())?,
-            Operation::Invalidate(range) => self.buffer(step.id)?.sync_for_cpu(range.clone())?,
+            Operation::Flush(range) => self.sync(step.id, range, true)?,
+            Operation::Invalidate(range) => self.sync(step.id, range, false)?,
         }
         Ok(())
     }
 
-    fn buffer(&mut self, id: u32) -> Result<&mut Buffer, Cause> {
-        self.live.get_mut(&id).ok_or(Cause::NotLive)
+    fn sync(&mut self, id: u32, range: &Range<usize>, for_device: bool) -> Result<(), Cause> {
+        match (self.live.get_mut(&id), &self.options.paddle) {
+            (Some(Live::Native(buffer)), _) if for_device => {
+                buffer.sync_for_device(range.clone())?;
+            }
+            (Some(Live::Native(buffer)), _) => buffer.sync_for_cpu(range.clone())?,
+            (Some(Live::Paddle(tensor)), Some(client)) if for_device => {
+                client.flush(tensor, range)?;
+            }
+            (Some(Live::Paddle(tensor)), Some(client)) => client.invalidate(tensor, range)?,
+            (None, _) | (_, None) => return Err(Cause::NotLive),
+        }
+        Ok(())
     }
 
     /// A buffer, from where the options say.
-    fn buffer_of(&mut self, len: usize) -> Result<Buffer, Cause> {
+    fn buffer_of(&mut self, len: NonZeroUsize) -> Result<Live, Cause> {
         if let Some(arena) = &self.options.arena {
-            return Ok(arena.alloc(len)?);
+            return Ok(Live::Native(arena.alloc(len.get())?));
         }
-        let buffer = self.device.alloc(len)?;
+        let live = match &self.options.paddle {
+            Some(client) => Live::Paddle(client.alloc(len)?),
+            None => Live::Native(self.device.alloc(len.get())?),
+        };
         self.summary.nr_allocs += 1;
-        Ok(buffer)
+        Ok(live)
     }
 
-    fn alloc(&mut self, id: u32, len: usize) -> Result<(), Cause> {
+    fn alloc(&mut self, id: u32, len: NonZeroUsize) -> Result<(), Cause> {
         let mut buffer = self.buffer_of(len)?;
         if self.options.contents {
-            pattern::fill(id, &mut buffer);
+            pattern::fill(
+                id,
+                match &mut buffer {
+                    Live::Native(buffer) => buffer,
+                    Live::Paddle(tensor) => tensor,
+                },
+            );
         }
         self.live.insert(id, buffer);
-        let sum = |of: fn(&Buffer) -> usize| self.live.values().map(of).sum::<usize>();
+        let sum = |of: fn(&Live) -> usize| self.live.values().map(of).sum::<usize>();
         let summary = &mut self.summary;
-        summary.peak_bytes = summary.peak_bytes.max(sum(|buffer| buffer.len()));
+        summary.peak_bytes = summary.peak_bytes.max(sum(|live| live.bytes().len()));
         summary.peak_buffers = summary.peak_buffers.max(self.live.len());
         let (held, mappings) = match &self.options.arena {
             Some(arena) => {
@@ -224,7 +275,7 @@ impl Replay<'_> {
                 summary.nr_allocs = usage.allocations;
                 (usage.held_bytes, usage.mappings)
             }
-            None => (sum(Buffer::capacity), self.live.len()),
+            None => (sum(Live::capacity), self.live.len()),
         };
         summary.peak_capacity = summary.peak_capacity.max(held);
         summary.peak_mappings = summary.peak_mappings.max(mappings);
@@ -232,33 +283,33 @@ impl Replay<'_> {
     }
 
     fn free(&mut self, line: usize, id: u32) -> Result<(), Cause> {
-        let mut buffer = self.live.remove(&id).ok_or(Cause::NotLive)?;
+        let live = self.live.remove(&id).ok_or(Cause::NotLive)?;
         if !self.options.contents {
             return Ok(());
         }
         let mut faults = Vec::new();
-        if let Some((_, zdma)) = self
-            .options
-            .sample
-            .as_mut()
-            .filter(|(n, _)| id as usize % *n == 0)
-        {
-            let copy = self.device.alloc(buffer.len())?;
-            let copied = copy_by_zdma(zdma, buffer, copy)?;
-            buffer = copied.src;
-            self.summary.zdma_buffers += 1;
-            self.summary.zdma_bytes += copied.moved;
-            if copied.moved != buffer.len() {
-                faults.push(Fault::Count {
-                    expected: buffer.len(),
-                    moved: copied.moved,
-                });
+        let sample = self.options.sample.as_mut();
+        let live = match (live, sample.filter(|(n, _)| id as usize % *n == 0)) {
+            (Live::Native(buffer), Some((_, zdma))) => {
+                let len = buffer.len();
+                let copy = self.device.alloc(len)?;
+                let copied = copy_by_zdma(zdma, buffer, copy)?;
+                self.summary.zdma_buffers += 1;
+                self.summary.zdma_bytes += copied.moved;
+                if copied.moved != len {
+                    faults.push(Fault::Count {
+                        expected: len,
+                        moved: copied.moved,
+                    });
+                }
+                faults.extend(pattern::check(id, &copied.dst).err().map(Fault::Copy));
+                Live::Native(copied.src)
             }
-            faults.extend(pattern::check(id, &copied.dst).err().map(Fault::Copy));
-        }
-        faults.extend(pattern::check(id, &buffer).err().map(Fault::Contents));
+            (live, _) => live,
+        };
+        faults.extend(pattern::check(id, live.bytes()).err().map(Fault::Contents));
         self.summary.checked_buffers += 1;
-        self.summary.checked_bytes += buffer.len();
+        self.summary.checked_bytes += live.bytes().len();
         self.summary
             .failures
             .extend(faults.into_iter().map(|fault| Failure {

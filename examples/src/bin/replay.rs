@@ -9,6 +9,7 @@
 use clap::Parser;
 use fpgamem::{Arena, Device, Info};
 use fpgamem_examples::footprint::{smallest_region, Footprint};
+use fpgamem_examples::paddle::{Client, Family};
 use fpgamem_examples::replay::{replay, Options, Summary};
 use fpgamem_examples::trace::Trace;
 use fpgamem_examples::{exit_code, zdma::Zdma};
@@ -31,11 +32,14 @@ struct Arguments {
     /// Have the ZDMA copy every N-th buffer before its free, and check the copy too
     #[arg(long, value_name = "N", conflicts_with = "skip_fill_check")]
     zdma_sample: Option<NonZeroUsize>,
+    /// Allocate and sync as a client of Paddle's does: a is Paddle-Lite, b paddle-mobile
+    #[arg(long, value_name = "FAMILY", conflicts_with = "zdma_sample")]
+    paddle: Option<Family>,
     /// Neither fill nor check buffers
     #[arg(long)]
     skip_fill_check: bool,
     /// Let small buffers share allocations
-    #[arg(long)]
+    #[arg(long, conflicts_with = "paddle")]
     arena: bool,
     /// Stop the process (SIGSTOP) after operation OP, counted from 1; SIGCONT continues
     #[arg(long, value_name = "OP")]
@@ -72,13 +76,21 @@ fn run(arguments: &Arguments) -> Result<bool, Box<dyn Error>> {
         Some(n) => Some((n, Zdma::open()?)),
         None => None,
     };
+    let info = device.info()?;
+    let block_bytes = usize::try_from(info.block_bytes)?;
+    let paddle = match arguments.paddle {
+        Some(family) => Some(Client::open(family, block_bytes).map_err(|error| {
+            format!("the pool does not serve family {family:?} of Paddle's clients: {error}")
+        })?),
+        None => None,
+    };
     let options = Options {
         contents: !arguments.skip_fill_check,
         sample,
         arena: arguments.arena.then(|| Arena::new(&device)),
+        paddle,
     };
 
-    let info = device.info()?;
     let summary = replay(&device, &trace, options, |done| {
         if arguments.stop_at.is_some_and(|at| at.get() == done) {
             stop(done);
@@ -88,7 +100,6 @@ fn run(arguments: &Arguments) -> Result<bool, Box<dyn Error>> {
     let not_in_use = |info: &Info| i128::from(info.free_bytes) + i128::from(info.quarantined_bytes);
     let lost_bytes = not_in_use(&info) - not_in_use(&device.info()?);
 
-    let block_bytes = usize::try_from(info.block_bytes)?;
     let report = Report {
         footprint: Footprint::of(&trace, block_bytes),
         nr_overruns: trace.nr_overruns,
@@ -103,7 +114,11 @@ fn run(arguments: &Arguments) -> Result<bool, Box<dyn Error>> {
     if arguments.json {
         println!("{}", report.json());
     } else {
-        println!("replay of {name} on {}", device.path().display());
+        let path = match arguments.paddle {
+            Some(family) => family.path(),
+            None => device.path(),
+        };
+        println!("replay of {name} on {}", path.display());
         print!("{}", report.text());
     }
     if arguments.region_report {
