@@ -9,13 +9,30 @@ use crate::emulated::Emulator;
 use crate::error::Result;
 use crate::info::Info;
 use crate::map::Map;
+use crate::u_dma_buf::UDmaBuf;
 use std::path::Path;
+
+bitflags::bitflags! {
+    /// What a device promises beyond contiguous memory that is 0; see
+    /// [`Device::guarantees`](crate::Device::guarantees).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub struct Guarantees: u32 {
+        /// No other process can access the memory of a buffer.
+        const ISOLATION = 1;
+        /// Many processes can allocate at the same time.
+        const SHARING = 1 << 1;
+        /// Memory that the device may still write to is kept back when its process dies.
+        const QUARANTINE = 1 << 2;
+    }
+}
 
 /// Where buffers come from.
 #[derive(Debug)]
 pub(crate) enum Backend {
     /// The driver of a board.
     Driver(Driver),
+    /// The one buffer of a node of u-dma-buf.
+    UDmaBuf(Box<UDmaBuf>),
     /// A pool and an FPGA inside the process.
     Emulated(Box<Emulator>),
 }
@@ -34,6 +51,7 @@ impl Backend {
     pub(crate) fn path(&self) -> &Path {
         match self {
             Self::Driver(driver) => driver.path(),
+            Self::UDmaBuf(node) => node.path(),
             Self::Emulated(emulator) => emulator.path(),
         }
     }
@@ -41,6 +59,7 @@ impl Backend {
     pub(crate) fn info(&self) -> Result<Info> {
         match self {
             Self::Driver(driver) => driver.info(),
+            Self::UDmaBuf(node) => node.info(),
             Self::Emulated(emulator) => emulator.info(),
         }
     }
@@ -50,6 +69,7 @@ impl Backend {
     pub(crate) fn granule(&self) -> usize {
         match self {
             Self::Driver(driver) => driver.granule(),
+            Self::UDmaBuf(node) => node.granule(),
             Self::Emulated(emulator) => emulator.granule(),
         }
     }
@@ -57,7 +77,17 @@ impl Backend {
     pub(crate) fn alloc(&self, len: usize, options: AllocOptions) -> Result<Grant> {
         match self {
             Self::Driver(driver) => driver.alloc(len, options),
+            Self::UDmaBuf(node) => node.alloc(len, options),
             Self::Emulated(emulator) => emulator.alloc(len, options),
+        }
+    }
+
+    pub(crate) fn guarantees(&self) -> Guarantees {
+        match self {
+            Self::Driver(driver) => driver.guarantees(),
+            Self::UDmaBuf(_) => Guarantees::empty(),
+            // The memory is the process's, and so is the device.
+            Self::Emulated(_) => Guarantees::ISOLATION,
         }
     }
 }

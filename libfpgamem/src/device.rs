@@ -4,7 +4,7 @@
 
 use crate::addr::PhysAddr;
 use crate::alloc::AllocOptions;
-use crate::backend::Backend;
+use crate::backend::{Backend, Guarantees};
 use crate::buffer::Buffer;
 use crate::driver::Driver;
 use crate::emulated::{EmulatedOptions, Emulator};
@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::info::Info;
 use crate::sys;
 use crate::translate::{Live, PhysRange, UserRange};
+use crate::u_dma_buf::UDmaBuf;
 use crate::DeviceAddr;
 use std::ffi::OsString;
 use std::os::fd::AsFd;
@@ -86,6 +87,36 @@ impl Device {
         Ok(Self::new(Backend::Driver(driver), &info))
     }
 
+    /// Opens a node of the u-dma-buf driver, like `/dev/udmabuf0`, to cut buffers from its one buffer.
+    ///
+    /// For boards whose kernel cannot load the fpgamem driver; nothing chooses it but this call. The
+    /// API is the same, and of the node's promises [`guarantees`](Self::guarantees) has none:
+    ///
+    /// * Every program that may open the node sees all of the memory. Buffers are cleared by this
+    ///   library when they are allocated, and by nobody when their process ends.
+    /// * One process at a time allocates: the node is locked (flock(2)) while the device, a buffer or a
+    ///   forked child's copy of the open file lives.
+    /// * The memory of a process that dies while the FPGA writes is given to the next one at once.
+    /// * Buffers are cached; blocks are 16 KiB, from the start of the node's buffer, and what is left
+    ///   of it after whole blocks is not used.
+    ///
+    /// On aarch64 caches are maintained by instructions, elsewhere through `sync_for_device` and
+    /// `sync_for_cpu` of the node in sysfs, which the process must be able to write.
+    ///
+    /// # Errors
+    ///
+    /// * [`Error::UDmaBuf`](crate::Error::UDmaBuf): the node, or a file of it in sysfs, is missing or
+    ///   not permitted.
+    /// * [`Error::NotUDmaBuf`](crate::Error::NotUDmaBuf): the file belongs to something else.
+    /// * [`Error::InUse`](crate::Error::InUse): another process has the node, or another device of
+    ///   this one.
+    /// * [`Error::InvalidRegion`](crate::Error::InvalidRegion): the node's buffer is smaller than a
+    ///   block.
+    pub fn open_u_dma_buf(path: impl AsRef<Path>) -> Result<Self> {
+        let (node, info) = UDmaBuf::open(path.as_ref())?;
+        Ok(Self::new(Backend::UDmaBuf(Box::new(node)), &info))
+    }
+
     /// A device without a board: a pool inside the process, whose FPGA is a model that the program
     /// has. For developing and testing on any machine; nothing ever chooses it but this call.
     ///
@@ -112,7 +143,7 @@ impl Device {
     #[must_use]
     pub fn emulator(&self) -> Option<&Emulator> {
         match self.backend() {
-            Backend::Driver(_) => None,
+            Backend::Driver(_) | Backend::UDmaBuf(_) => None,
             Backend::Emulated(emulator) => Some(emulator),
         }
     }
@@ -135,6 +166,12 @@ impl Device {
     #[must_use]
     pub fn path(&self) -> &Path {
         self.shared.backend.path()
+    }
+
+    /// What the device promises beyond contiguous memory that is 0.
+    #[must_use]
+    pub fn guarantees(&self) -> Guarantees {
+        self.shared.backend.guarantees()
     }
 
     /// Describes the pool as it is now.
@@ -214,7 +251,7 @@ impl Device {
             Backend::Driver(driver) => {
                 sys::user_to_phys(driver.as_fd(), user_addr as usize as u64)?
             }
-            Backend::Emulated(_) => return Ok(self.phys_of(user_addr)),
+            Backend::UDmaBuf(_) | Backend::Emulated(_) => return Ok(self.phys_of(user_addr)),
         };
         Ok(answer.map(|answer| PhysRange {
             phys_addr: PhysAddr::new(answer.phys_addr),
@@ -233,7 +270,7 @@ impl Device {
     pub fn phys_to_user(&self, phys_addr: PhysAddr) -> Result<Option<UserRange>> {
         let answer = match self.backend() {
             Backend::Driver(driver) => sys::phys_to_user(driver.as_fd(), phys_addr.as_u64())?,
-            Backend::Emulated(_) => return Ok(self.user_of(phys_addr)),
+            Backend::UDmaBuf(_) | Backend::Emulated(_) => return Ok(self.user_of(phys_addr)),
         };
         Ok(answer.map(|answer| UserRange {
             user_addr: answer.user_addr,
@@ -284,6 +321,7 @@ impl AsFd for Device {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match &self.shared.backend {
             Backend::Driver(driver) => driver.as_fd(),
+            Backend::UDmaBuf(node) => node.as_fd(),
             Backend::Emulated(emulator) => emulator.file().as_fd(),
         }
     }

@@ -3,7 +3,7 @@
 //! The back end of a board: the driver behind an open node.
 
 use crate::alloc::{AllocOptions, Allocation};
-use crate::backend::Grant;
+use crate::backend::{Grant, Guarantees};
 use crate::cache::{self, Lines};
 use crate::direction::Maintenance;
 use crate::error::{Error, Result};
@@ -47,6 +47,18 @@ pub(crate) enum Method {
     Call,
 }
 
+impl Method {
+    /// The method where the library can maintain `lines`, of a buffer that has some in the caches or
+    /// has none.
+    pub(crate) fn new(lines: Option<Lines>, cached: bool) -> Self {
+        match lines {
+            None => Self::Call,
+            Some(_) if !cached => Self::Barrier,
+            Some(lines) => Self::Lines(lines.smallest),
+        }
+    }
+}
+
 impl Driver {
     /// Opens a node, and describes its pool; errors as [`Device::open_path`](crate::Device::open_path).
     pub(crate) fn open(path: PathBuf) -> Result<(Self, Info)> {
@@ -85,6 +97,12 @@ impl Driver {
 
     pub(crate) fn granule(&self) -> usize {
         self.granule
+    }
+
+    pub(crate) fn guarantees(&self) -> Guarantees {
+        let mut guarantees = Guarantees::ISOLATION | Guarantees::SHARING;
+        guarantees.set(Guarantees::QUARANTINE, self.quarantines);
+        guarantees
     }
 
     pub(crate) fn info(&self) -> Result<Info> {
@@ -137,11 +155,7 @@ impl Driver {
 
     /// How the lines of a buffer are maintained that has nothing in the caches, or has.
     pub(crate) fn method(&self, cached: bool) -> Method {
-        match self.lines {
-            None => Method::Call,
-            Some(_) if !cached => Method::Barrier,
-            Some(lines) => Method::Lines(lines.smallest),
-        }
+        Method::new(self.lines, cached)
     }
 
     /// Has the driver maintain ranges, in as few calls as it takes.

@@ -12,7 +12,6 @@ mod chance;
 mod cpu;
 mod fpga;
 mod options;
-mod pool;
 #[cfg(test)]
 // Taking buffers back.
 #[allow(unsafe_code)]
@@ -31,9 +30,9 @@ use crate::fork::Process;
 use crate::info::Info;
 use crate::map::Map;
 use crate::memory::Memory;
+use crate::pool::Pool;
 use board::Board;
 use fpgamem_shared::abi;
-use pool::Pool;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -135,7 +134,7 @@ impl Emulator {
             region_bytes: self.options.region_bytes,
             block_bytes: self.options.block_bytes,
             free_bytes: state.pool.free_bytes(),
-            nr_buffers: state.board.nr_buffers(),
+            nr_buffers: state.pool.nr_allocations(),
             cache_line_bytes: 64,
             largest_free_bytes: state.pool.largest_free_bytes(),
             ..Default::default()

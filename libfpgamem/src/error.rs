@@ -35,6 +35,42 @@ pub enum Error {
         path: PathBuf,
     },
 
+    /// A node of u-dma-buf, or a file of it in sysfs, could not be opened, read or written.
+    #[error("cannot use {}: {}", .path.display(), u_dma_buf_remedy(.source))]
+    UDmaBuf {
+        /// The file.
+        path: PathBuf,
+        /// What the system answered.
+        source: io::Error,
+    },
+
+    /// The file could be opened, but no u-dma-buf driver is behind it.
+    #[error("{} is not a node of u-dma-buf; give a path like /dev/udmabuf0", .path.display())]
+    NotUDmaBuf {
+        /// The file.
+        path: PathBuf,
+    },
+
+    /// A node of u-dma-buf serves one device of one process at a time.
+    #[error(
+        "{} is in use by another process, or by another device of this one; end it, or open \
+         another node", .path.display()
+    )]
+    InUse {
+        /// The node.
+        path: PathBuf,
+    },
+
+    /// Buffers of u-dma-buf are cached.
+    #[error(
+        "{} is a node of u-dma-buf, which has no write-combine buffers; allocate a cached one",
+        .path.display()
+    )]
+    NoWriteCombine {
+        /// The node.
+        path: PathBuf,
+    },
+
     /// Driver and library speak different versions of the ABI.
     #[error(
         "the library speaks ABI {library}, the driver behind {} speaks ABI {driver}; \
@@ -241,6 +277,20 @@ fn open_remedy(source: &io::Error) -> &'static str {
     }
 }
 
+fn u_dma_buf_remedy(source: &io::Error) -> &'static str {
+    match source.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::ENOENT) => {
+            "there is no such file; load the module (modprobe u-dma-buf) and see that it made the \
+             node"
+        }
+        Some(Errno::EACCES | Errno::EPERM) => {
+            "not permitted; give the user the node, and sync_for_cpu and sync_for_device of it in \
+             sysfs, by a udev rule"
+        }
+        _ => "the system refused, or the driver of the node is another one than expected",
+    }
+}
+
 fn room_remedy(requested: u64, free: u64, largest_free: u64, quarantined: u64) -> &'static str {
     if requested <= largest_free {
         "there is room now, so try again, and if that fails look for a limit or for a kernel out \
@@ -268,10 +318,15 @@ impl Error {
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         let kind = match &error {
-            Error::Open { source, .. } | Error::Map { source, .. } => source.kind(),
+            Error::Open { source, .. }
+            | Error::Map { source, .. }
+            | Error::UDmaBuf { source, .. } => source.kind(),
             Error::Ioctl { source, .. } => io::Error::from(*source).kind(),
             Error::OutOfMemory { .. } => io::ErrorKind::OutOfMemory,
-            Error::AbiMismatch { .. } | Error::NotFpgamem { .. } => io::ErrorKind::Unsupported,
+            Error::AbiMismatch { .. }
+            | Error::NotFpgamem { .. }
+            | Error::NotUDmaBuf { .. }
+            | Error::NoWriteCombine { .. } => io::ErrorKind::Unsupported,
             Error::InvalidLength { .. }
             | Error::InvalidAlignment { .. }
             | Error::InvalidSplit { .. }
@@ -282,6 +337,7 @@ impl From<Error> for io::Error {
             Error::UnexpectedResponse { .. } => io::ErrorKind::InvalidData,
             Error::Unbound { .. }
             | Error::Forked { .. }
+            | Error::InUse { .. }
             | Error::Bus { .. }
             | Error::AcceleratorPanicked { .. } => io::ErrorKind::Other,
         };

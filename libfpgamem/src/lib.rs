@@ -68,6 +68,11 @@
 //! what a [`Policy`] lets them do unasked, brings up to date. Tests of a program with it run anywhere,
 //! in seconds, and a forgotten sync makes them fail.
 //!
+//! # Without the driver
+//!
+//! [`Device::open_u_dma_buf`] cuts buffers from the one buffer of a u-dma-buf node, for boards whose
+//! kernel cannot load the driver. [`Device::guarantees`] says what is lost.
+//!
 //! # End of a buffer
 //!
 //! A [`Buffer`] that is dropped is unmapped and its blocks return to the pool. A [`DeviceBuffer`] that is
@@ -112,12 +117,14 @@ mod inner;
 mod map;
 mod memory;
 mod parts;
+mod pool;
 mod status;
 mod sync;
 // The ioctls.
 #[allow(unsafe_code)]
 mod sys;
 mod translate;
+mod u_dma_buf;
 // The promise about the hardware, passed on.
 #[allow(unsafe_code)]
 mod typed;
@@ -131,6 +138,7 @@ pub use bytemuck::{AnyBitPattern, NoUninit};
 pub use addr::{DeviceAddr, PhysAddr};
 pub use alloc::{AllocOptions, Coherency};
 pub use arena::{Arena, ArenaOptions, ArenaUsage};
+pub use backend::Guarantees;
 pub use buffer::{Buffer, DeviceBuffer};
 pub use device::{Abandoned, Device, DEVICE_VARIABLE};
 pub use direction::Direction;

@@ -79,6 +79,13 @@ impl Map {
         word.store(value, Ordering::SeqCst);
     }
 
+    /// Clears all of the memory, which nobody else has yet.
+    pub(crate) fn clear(&mut self) {
+        // SAFETY: The mapping is valid for `len()` bytes, and nobody has a reference to any of them:
+        // the value is borrowed mutably and hands out pointers only.
+        unsafe { self.as_ptr().write_bytes(0, self.len()) };
+    }
+
     /// Length in bytes.
     pub(crate) fn len(&self) -> usize {
         self.raw.len()

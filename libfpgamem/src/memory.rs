@@ -6,7 +6,7 @@ use crate::addr::{DeviceAddr, PhysAddr};
 use crate::alloc::AllocOptions;
 use crate::backend::{Backend, Grant};
 use crate::device::Device;
-use crate::driver::{Driver, Method};
+use crate::driver::Driver;
 use crate::error::{Error, Result};
 use crate::map::Map;
 use fpgamem_shared::abi;
@@ -61,6 +61,8 @@ impl Memory {
     pub(crate) fn mark(&self, part: Range<usize>, device: bool) -> Result<()> {
         match self.device.backend() {
             Backend::Driver(driver) => self.count(driver, device),
+            // Nobody else could be told.
+            Backend::UDmaBuf(_) => Ok(()),
             Backend::Emulated(emulator) => {
                 emulator.set_owner(self, part, device);
                 Ok(())
@@ -93,9 +95,9 @@ impl Memory {
         self.map.keep_forever();
     }
 
-    /// How a buffer of the driver is maintained.
-    pub(crate) fn method(&self, driver: &Driver) -> Method {
-        driver.method(!self.coherent && !self.write_combine)
+    /// Whether the caches may have something that the device does not see, or the other way round.
+    pub(crate) fn is_cached(&self) -> bool {
+        !self.coherent && !self.write_combine
     }
 
     /// A range of bytes as the driver's calls take it.
@@ -116,8 +118,10 @@ impl Drop for Memory {
             return;
         }
         self.device.live().leave(self);
-        if let Backend::Emulated(emulator) = self.device.backend() {
-            emulator.release(self);
+        match self.device.backend() {
+            Backend::Driver(_) => {}
+            Backend::UDmaBuf(node) => node.release(self),
+            Backend::Emulated(emulator) => emulator.release(self),
         }
     }
 }

@@ -23,20 +23,21 @@ pub(crate) fn maintain<'a>(
     let mut calls: Calls<'_> = None;
     for (inner, range) in parts.filter(|(_, range)| !range.is_empty()) {
         let (memory, range) = (&*inner.memory, inner.in_memory(range));
-        let driver = match memory.device.backend() {
-            Backend::Driver(driver) => driver,
-            Backend::Emulated(emulator) => {
-                emulator.maintain(op, memory, range);
-                continue;
-            }
+        let backend = memory.device.backend();
+        let method = match backend {
+            Backend::Driver(driver) => driver.method(memory.is_cached()),
+            Backend::UDmaBuf(node) => node.method(memory.is_cached()),
+            Backend::Emulated(_) => Method::Call,
         };
-        match memory.method(driver) {
-            Method::Lines(line_bytes) => {
+        match (method, backend) {
+            (Method::Lines(line_bytes), _) => {
                 cache::maintain(op, &memory.map, range, line_bytes);
                 waits = true;
             }
-            Method::Barrier => waits = true,
-            Method::Call => {
+            (Method::Barrier, _) => waits = true,
+            (Method::Call, Backend::Emulated(emulator)) => emulator.maintain(op, memory, range),
+            (Method::Call, Backend::UDmaBuf(node)) => node.maintain(op, memory, range)?,
+            (Method::Call, Backend::Driver(driver)) => {
                 if calls
                     .as_ref()
                     .is_some_and(|(of, _)| !std::ptr::eq(*of, driver))

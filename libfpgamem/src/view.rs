@@ -154,7 +154,7 @@ impl<'a> ViewMut<'a> {
 fn access(buffer: Option<&Inner>, range: Range<usize>, copy: impl FnOnce()) {
     let Some(inner) = buffer else { return copy() };
     match inner.memory.device.backend() {
-        Backend::Driver(_) => copy(),
+        Backend::Driver(_) | Backend::UDmaBuf(_) => copy(),
         Backend::Emulated(emulator) => {
             emulator.view(&inner.memory, inner.in_memory(range), copy);
         }

@@ -38,6 +38,7 @@ mod sources;
 mod test;
 mod toolchain;
 mod tree_copy;
+mod u_dma_buf;
 mod ui;
 
 use std::process::ExitCode;
@@ -76,6 +77,8 @@ enum Command {
     Mutate(mutate::MutateArgs),
     /// Run the memory calls of a checkout of Paddle-Lite on the driver
     Paddle(paddle::PaddleArgs),
+    /// Run the library on the u-dma-buf module of a checkout of yours
+    UDmaBuf(u_dma_buf::UDmaBufArgs),
     /// Run everything that must pass
     Test(test::TestArgs),
     /// Measure in guest instructions
@@ -116,6 +119,7 @@ fn run(command: &Command) -> Result<i32> {
         Command::Fuzz(args) => return fuzz::main(&context, args),
         Command::Mutate(args) => return mutate::main(&context, args),
         Command::Paddle(args) => return paddle::main(&context, args),
+        Command::UDmaBuf(args) => return u_dma_buf::main(&context, args),
         Command::Test(args) => return test::main(&context, args),
     }
     Ok(0)

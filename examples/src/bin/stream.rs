@@ -27,6 +27,9 @@ struct Arguments {
     /// Run without a board, on caches that do nothing unasked, that evict, or that prefetch
     #[arg(long, value_name = "POLICY")]
     emulated: Option<Emulated>,
+    /// Take the buffers from a node of u-dma-buf, like /dev/udmabuf0, instead of the driver
+    #[arg(long, value_name = "NODE", conflicts_with = "emulated")]
+    u_dma_buf: Option<PathBuf>,
     /// Where what evicts or prefetches starts from
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -80,7 +83,8 @@ fn run(arguments: &Arguments) -> Result<bool, Box<dyn Error>> {
             (device, wrong)
         }
         None => {
-            let device = Device::open()?;
+            let node = arguments.u_dma_buf.as_ref();
+            let device = node.map_or_else(Device::open, Device::open_u_dma_buf)?;
             let mut zdma = Zdma::open()?;
             let wrong = send(&device, &mut zdma, frames, frame_bytes, forget)?;
             (device, wrong)

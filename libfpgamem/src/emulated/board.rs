@@ -66,10 +66,6 @@ impl Board {
         }
     }
 
-    pub(super) fn nr_buffers(&self) -> u32 {
-        u32::try_from(self.buffers.len()).unwrap_or(u32::MAX)
-    }
-
     pub(super) fn counts(&self) -> Counts {
         self.counts
     }

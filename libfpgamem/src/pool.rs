@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Which blocks of the emulated region are allocated, by the driver's own block map.
+//! Which blocks of a region are allocated, by the driver's own block map, where no driver keeps it.
 
 use crate::error::{Error, Result};
 use fpgamem_shared::abi;
@@ -9,16 +9,17 @@ use std::ops::Range;
 
 /// The pool. Ranges are of bytes, from the start of the region.
 #[derive(Debug)]
-pub(super) struct Pool {
+pub(crate) struct Pool {
     map: BlockMap<Vec<u64>>,
     block_bytes: u64,
     /// How many blocks the region is past a place that every alignment fits.
     phase: u64,
+    nr_allocations: u32,
 }
 
 impl Pool {
     /// A pool of free blocks; `None` where there is no such pool.
-    pub(super) fn new(region_bytes: u64, block_bytes: u64, phys_addr: u64) -> Option<Self> {
+    pub(crate) fn new(region_bytes: u64, block_bytes: u64, phys_addr: u64) -> Option<Self> {
         let possible = block_bytes.is_power_of_two() && (4 << 10..=2 << 20).contains(&block_bytes);
         if !possible || region_bytes == 0 || region_bytes % block_bytes != 0 {
             return None;
@@ -29,6 +30,7 @@ impl Pool {
             map: BlockMap::new(words, nr_blocks).ok()?,
             block_bytes,
             phase: phys_addr / block_bytes,
+            nr_allocations: 0,
         })
     }
 
@@ -36,8 +38,12 @@ impl Pool {
         u64::from(self.map.nr_blocks()) * self.block_bytes
     }
 
-    pub(super) fn free_bytes(&self) -> u64 {
+    pub(crate) fn free_bytes(&self) -> u64 {
         u64::from(self.map.nr_free()) * self.block_bytes
+    }
+
+    pub(crate) fn nr_allocations(&self) -> u32 {
+        self.nr_allocations
     }
 
     fn alignment(&self, bytes: u64) -> Option<Alignment> {
@@ -46,7 +52,7 @@ impl Pool {
     }
 
     /// The longest allocations, by alignment, as the driver tells them.
-    pub(super) fn largest_free_bytes(&self) -> [u64; abi::NR_ALIGNMENTS] {
+    pub(crate) fn largest_free_bytes(&self) -> [u64; abi::NR_ALIGNMENTS] {
         let mut largest = [0; abi::NR_ALIGNMENTS];
         for (bytes, shift) in largest.iter_mut().zip(abi::MIN_ALIGN_SHIFT..) {
             let alignment = self.alignment(1 << shift);
@@ -57,7 +63,7 @@ impl Pool {
     }
 
     /// Allocates whole blocks for `len` bytes; errors as the driver's.
-    pub(super) fn alloc(&mut self, len: u64, align: u64) -> Result<Range<usize>> {
+    pub(crate) fn alloc(&mut self, len: u64, align: u64) -> Result<Range<usize>> {
         let region_bytes = self.region_bytes();
         if len == 0 || len > region_bytes {
             return Err(Error::InvalidLength {
@@ -83,7 +89,10 @@ impl Pool {
         // No more than the region has.
         let count = u32::try_from(len.div_ceil(self.block_bytes)).unwrap_or(u32::MAX);
         match self.map.alloc(count, alignment) {
-            Ok(blocks) => Ok(self.byte(blocks.start())..self.byte(blocks.end())),
+            Ok(blocks) => {
+                self.nr_allocations += 1;
+                Ok(self.byte(blocks.start())..self.byte(blocks.end()))
+            }
             Err(_) => Err(no_room(&self.map)),
         }
     }
@@ -94,12 +103,13 @@ impl Pool {
     }
 
     /// Frees what [`alloc`](Self::alloc) gave.
-    pub(super) fn free(&mut self, range: Range<usize>) {
+    pub(crate) fn free(&mut self, range: Range<usize>) {
         let block = |byte: usize| u32::try_from(byte as u64 / self.block_bytes).ok();
         let ends = block(range.start).zip(block(range.end));
         let blocks = ends.and_then(|(start, end)| BlockRange::new(start, end.checked_sub(start)?));
         let freed = blocks.map(|blocks| self.map.free(blocks));
         debug_assert_eq!(freed, Some(Ok(())), "only what is allocated is freed");
+        self.nr_allocations -= 1;
     }
 }
 
