@@ -28,7 +28,7 @@ const TIMEOUT_SECONDS: u64 = 600;
 pub(crate) struct BenchArgs {
     #[command(flatten)]
     kernel: KernelArgs,
-    /// Write the measurements as a JSON array too
+    /// Write the measurements too, a JSON object a line
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
@@ -40,6 +40,7 @@ struct Sample {
     phase: String,
     driver: String,
     bytes: u64,
+    live: u64,
     instructions: u64,
     faults: u64,
 }
@@ -73,7 +74,7 @@ pub(crate) fn main(context: &Context, args: &BenchArgs) -> Result<i32> {
         .collect::<Result<_>>()?;
     print!("{}", table(&samples));
     if let Some(path) = &args.json {
-        fs::write(path, format!("[\n  {}\n]\n", first.join(",\n  ")))
+        fs::write(path, first.join("\n") + "\n")
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(0)
@@ -118,40 +119,51 @@ fn parse(line: &str) -> Result<Sample> {
         phase: text("phase")?,
         driver: text("driver")?,
         bytes: number("bytes")?,
+        live: number("live")?,
         instructions: number("instructions")?,
         faults: number("faults")?,
     })
 }
 
+/// What was measured: bench, bytes, live buffers beside the one that is measured, phase.
+type Row<'a> = (&'a str, u64, u64, &'a str);
+
 /// A line per measurement, the drivers beside each other.
 fn table(samples: &[Sample]) -> String {
     let mut drivers: Vec<&str> = Vec::new();
-    let mut order: Vec<(&str, u64, &str)> = Vec::new();
-    let mut cells: BTreeMap<(&str, u64, &str, &str), &Sample> = BTreeMap::new();
+    let mut order: Vec<Row<'_>> = Vec::new();
+    let mut cells: BTreeMap<(Row<'_>, &str), &Sample> = BTreeMap::new();
     for sample in samples {
-        let row = (sample.bench.as_str(), sample.bytes, sample.phase.as_str());
+        let row = (
+            sample.bench.as_str(),
+            sample.bytes,
+            sample.live,
+            sample.phase.as_str(),
+        );
         if !order.contains(&row) {
             order.push(row);
         }
         if !drivers.contains(&sample.driver.as_str()) {
             drivers.push(&sample.driver);
         }
-        cells.insert((row.0, row.1, row.2, &sample.driver), sample);
+        cells.insert((row, &sample.driver), sample);
     }
     let mut text = String::from("guest instructions (page faults)\n\n");
-    text.push_str(&format!("{:8} {:>9}  {:12}", "bench", "bytes", "phase"));
+    text.push_str(&format!(
+        "{:9} {:>9} {:>6}  {:12}",
+        "bench", "bytes", "live", "phase"
+    ));
     for driver in &drivers {
         text.push_str(&format!(" {driver:>22}"));
     }
     text.push('\n');
-    for (bench, bytes, phase) in order {
-        let mut row = format!("{bench:8} {bytes:>9}  {phase:12}");
+    for key in order {
+        let (bench, bytes, live, phase) = key;
+        let mut row = format!("{bench:9} {bytes:>9} {live:>6}  {phase:12}");
         for driver in &drivers {
-            let cell = cells
-                .get(&(bench, bytes, phase, *driver))
-                .map_or(String::new(), |sample| {
-                    format!("{} ({})", grouped(sample.instructions), sample.faults)
-                });
+            let cell = cells.get(&(key, *driver)).map_or(String::new(), |sample| {
+                format!("{} ({})", grouped(sample.instructions), sample.faults)
+            });
             row.push_str(&format!(" {cell:>22}"));
         }
         text.push_str(row.trim_end());
@@ -189,7 +201,7 @@ mod tests {
         let line = |driver: &str, instructions: u64| {
             parse(&format!(
                 "{{\"bench\":\"cycle\",\"driver\":\"{driver}\",\"bytes\":16384,\
-                 \"phase\":\"touch\",\"instructions\":{instructions},\"faults\":4}}"
+                 \"live\":0,\"phase\":\"touch\",\"instructions\":{instructions},\"faults\":4}}"
             ))
             .unwrap()
         };

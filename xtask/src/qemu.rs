@@ -129,7 +129,10 @@ fn command(machine: &Machine) -> Command {
         command.args(["-object", &backend, "-plugin", option]);
         let socket = format!("unix:{socket},server=on,wait=off");
         command.args(["-qtest", &socket, "-qtest-log", "none"]);
-        // So that two programs whose code is the same page have the same addresses for it.
+    }
+    if machine.plugin.is_some() || machine.icount {
+        // So that two programs whose code is the same page have the same addresses for it, and so that
+        // page tables are the same from boot to boot.
         kernel_arguments += " norandmaps";
     }
     command.args(["-M", &board, "-m", "2G", "-display", "none", "-no-reboot"]);

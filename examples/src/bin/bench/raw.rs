@@ -14,6 +14,10 @@ mod ioctl {
     use fpgamem_shared::abi;
 
     nix::ioctl_readwrite!(heap_alloc, b'H', 0, super::HeapAlloc);
+    nix::ioctl_readwrite!(alloc, abi::IOC_TYPE, 1, abi::Alloc);
+    nix::ioctl_write_ptr!(free, abi::IOC_TYPE, 2, abi::Free);
+    nix::ioctl_readwrite!(user_to_phys, abi::IOC_TYPE, 4, abi::UserToPhys);
+    nix::ioctl_readwrite!(phys_to_user, abi::IOC_TYPE, 5, abi::PhysToUser);
     nix::ioctl_write_ptr!(flush, abi::IOC_TYPE, 6, abi::Range);
     nix::ioctl_write_ptr!(invalidate, abi::IOC_TYPE, 7, abi::Range);
 }
@@ -41,12 +45,21 @@ pub(crate) struct Mapping {
 const PAGE_BYTES: usize = 4096;
 
 impl Mapping {
-    /// Maps the first `bytes` of a file shared and writable.
-    pub(crate) fn new(file: &impl AsRawFd, bytes: usize) -> io::Result<Self> {
+    /// Maps `bytes` of a file from `offset` on, shared and writable.
+    pub(crate) fn new(file: &impl AsRawFd, bytes: usize, offset: u64) -> io::Result<Self> {
         let (protection, fd) = (libc::PROT_READ | libc::PROT_WRITE, file.as_raw_fd());
+        let offset = libc::off_t::try_from(offset).map_err(|_| io::ErrorKind::InvalidInput)?;
         // SAFETY: The kernel chooses a range that nothing uses yet.
-        let start =
-            unsafe { libc::mmap(ptr::null_mut(), bytes, protection, libc::MAP_SHARED, fd, 0) };
+        let start = unsafe {
+            libc::mmap(
+                ptr::null_mut(),
+                bytes,
+                protection,
+                libc::MAP_SHARED,
+                fd,
+                offset,
+            )
+        };
         if start == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
@@ -61,6 +74,11 @@ impl Mapping {
             // SAFETY: The byte lies in the mapping, which is writable and no slice of which exists.
             unsafe { byte.write_volatile(1) };
         }
+    }
+
+    /// The address of the byte in the middle.
+    pub(crate) fn middle(&self) -> u64 {
+        (self.start.as_ptr() as usize + self.bytes / 2) as u64
     }
 
     fn range(&self) -> abi::Range {
@@ -93,6 +111,86 @@ pub(crate) fn heap_alloc(heap: &File, bytes: usize) -> io::Result<OwnedFd> {
     let fd = i32::try_from(alloc.fd).map_err(|_| io::ErrorKind::InvalidData)?;
     // SAFETY: The kernel has just opened the descriptor for this call; nobody else knows it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Allocates a buffer of the fpgamem driver, without mapping it.
+pub(crate) fn alloc(device: &File, bytes: usize) -> io::Result<abi::Alloc> {
+    let mut alloc = abi::Alloc {
+        len: bytes as u64,
+        ..Default::default()
+    };
+    // SAFETY: The driver reads and writes one `Alloc` and keeps no pointer.
+    unsafe { ioctl::alloc(device.as_raw_fd(), &mut alloc) }?;
+    Ok(alloc)
+}
+
+/// Drops a handle of the fpgamem driver.
+pub(crate) fn free(device: &File, handle: u32) -> io::Result<()> {
+    let free = abi::Free {
+        handle,
+        ..Default::default()
+    };
+    // SAFETY: The driver reads one `Free` and keeps no pointer.
+    unsafe { ioctl::free(device.as_raw_fd(), &free) }?;
+    Ok(())
+}
+
+/// The physical address behind a user address.
+pub(crate) fn user_to_phys(device: &File, user_addr: u64) -> io::Result<u64> {
+    let mut request = abi::UserToPhys {
+        user_addr,
+        ..Default::default()
+    };
+    // SAFETY: The driver reads and writes one `UserToPhys` and keeps no pointer.
+    unsafe { ioctl::user_to_phys(device.as_raw_fd(), &mut request) }?;
+    Ok(request.phys_addr)
+}
+
+/// The user address of a physical one.
+pub(crate) fn phys_to_user(device: &File, phys_addr: u64) -> io::Result<u64> {
+    let mut request = abi::PhysToUser {
+        phys_addr,
+        ..Default::default()
+    };
+    // SAFETY: The driver reads and writes one `PhysToUser` and keeps no pointer.
+    unsafe { ioctl::phys_to_user(device.as_raw_fd(), &mut request) }?;
+    Ok(request.user_addr)
+}
+
+/// The counter of the generic timer, and in which reading after that one, each 17 instructions after the
+/// one before, it went up by two.
+#[cfg(target_arch = "aarch64")]
+#[inline(always)]
+pub(crate) fn counter_and_phase() -> (u64, u64) {
+    let (first, rounds): (u64, u64);
+    // SAFETY: The counter may be read by user space, and reading it has no effect.
+    unsafe {
+        std::arch::asm!(
+            "mov {rounds}, #0",
+            "mrs {first}, cntvct_el0",
+            "mov {before}, {first}",
+            "nop", "nop", "nop", "nop", "nop", "nop",
+            // Each turn has 17 instructions. Elsewhere than under QEMU it may find nothing.
+            "2:",
+            "nop", "nop", "nop", "nop", "nop", "nop", "nop", "nop", "nop",
+            "mrs {now}, cntvct_el0",
+            "add {rounds}, {rounds}, #1",
+            "sub {step}, {now}, {before}",
+            "mov {before}, {now}",
+            "cmp {step}, #2",
+            "b.hs 3f",
+            "cmp {rounds}, #16",
+            "b.lo 2b",
+            "3:",
+            first = out(reg) first,
+            rounds = out(reg) rounds,
+            before = out(reg) _,
+            now = out(reg) _,
+            step = out(reg) _,
+            options(nomem, nostack),
+        );
+    }
+    (first, rounds)
 }
 
 /// Cleans all cache lines of a mapping of the fpgamem driver.
