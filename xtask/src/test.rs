@@ -302,19 +302,13 @@ impl Session<'_> {
     fn fuzz(&mut self) -> Result<()> {
         self.needs_driver()?;
         let context = self.context;
-        let short = Sequence::SHORT;
-        fuzz::check(context, self.kernel()?, short)?;
+        fuzz::check(context, self.kernel()?, Sequence::SHORT)?;
         if !self.args.long {
             return Ok(());
         }
-        let long = |operations| Sequence {
-            seed: short.seed + 1,
-            operations,
-            timeout: fuzz::LONG_TIMEOUT_SECONDS,
-        };
-        fuzz::check(context, self.kernel()?, long(fuzz::LONG_OPERATIONS))?;
+        fuzz::check(context, self.kernel()?, Sequence::LONG)?;
         let debug = kernel::build(context, &self.debug_kernel())?;
-        fuzz::check(context, &debug, long(fuzz::LONG_OPERATIONS_DEBUG))
+        fuzz::check(context, &debug, Sequence::LONG_DEBUG)
     }
 
     /// The kernel that watches, from the same source as the other one.

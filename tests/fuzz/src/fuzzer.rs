@@ -5,11 +5,13 @@
 use crate::kinds::{Kind, Tally, KINDS};
 use crate::message::{Action, Answer, Request, Socket};
 use crate::model::{Model, Vma};
+use crate::Args;
 use fpgamem_tests::pattern::Random;
 use fpgamem_tests::zdma::Zdma;
 use fpgamem_tests::{Errno, Node, Stats};
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Debug;
+use std::time::Instant;
 
 /// Requests that a report shows.
 const SHOWN: usize = 30;
@@ -37,6 +39,8 @@ pub(crate) struct Fuzzer {
     /// The last requests.
     recent: VecDeque<Recent>,
     number: u64,
+    /// How often a storm allocates and frees its buffers.
+    pub(crate) storm_rounds: u64,
     /// Allocations and frees in storms.
     pub(crate) storm_calls: u64,
 }
@@ -189,12 +193,13 @@ impl Fuzzer {
             });
             let Some((kind, _)) = chosen else { continue };
             let quarantined = self.model.counts.quarantined;
+            let start = Instant::now();
             let step = self.step(*kind).map_err(|why| format!("{kind:?}: {why}"))?;
             if self.model.counts.quarantined != quarantined {
                 self.end_quarantines()?;
             }
             if let Some(outcome) = step {
-                tally.add(*kind, outcome);
+                tally.add(*kind, outcome, start.elapsed());
                 return Ok(());
             }
         }
@@ -241,7 +246,7 @@ impl Fuzzer {
 }
 
 /// Runs the sequence of a seed.
-pub(crate) fn run(seed: u64, operations: u64) -> Result<(), String> {
+pub(crate) fn run(args: &Args) -> Result<(), String> {
     let node = Node::open();
     let info = node.info().map_err(|errno| format!("INFO: {errno}"))?;
     let before = Stats::read();
@@ -257,7 +262,7 @@ pub(crate) fn run(seed: u64, operations: u64) -> Result<(), String> {
     };
     let mut fuzzer = Fuzzer {
         model,
-        random: Random::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+        random: Random::new(args.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
         sockets: BTreeMap::new(),
         last_process: 0,
         zdma: Zdma::open(),
@@ -265,11 +270,12 @@ pub(crate) fn run(seed: u64, operations: u64) -> Result<(), String> {
         before,
         recent: VecDeque::new(),
         number: 0,
+        storm_rounds: args.storm_rounds,
         storm_calls: 0,
     };
     let mut tally = Tally::default();
-    let start = std::time::Instant::now();
-    let result = fuzzer.sequence(operations, &mut tally);
+    let start = Instant::now();
+    let result = fuzzer.sequence(args.operations, &mut tally);
     tally.print();
     println!(
         "{} allocations and frees in storms, {} frees, {} quarantined, {} s of the guest's clock",

@@ -4,6 +4,7 @@
 
 use nix::errno::Errno;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 macro_rules! kinds {
     ($($name:ident $weight:literal)*) => {
@@ -25,18 +26,26 @@ kinds! {
 
 /// How many of each kind succeeded, and failed by errno.
 #[derive(Debug, Default)]
-pub(crate) struct Tally(BTreeMap<Kind, BTreeMap<i32, u64>>);
+pub(crate) struct Tally {
+    outcomes: BTreeMap<Kind, BTreeMap<i32, u64>>,
+    took: BTreeMap<Kind, Duration>,
+}
 
 impl Tally {
-    pub(crate) fn add(&mut self, kind: Kind, outcome: Result<(), Errno>) {
+    pub(crate) fn add(&mut self, kind: Kind, outcome: Result<(), Errno>, took: Duration) {
         let errno = outcome.err().map_or(0, |errno| errno as i32);
-        *self.0.entry(kind).or_default().entry(errno).or_default() += 1;
+        let outcomes = self.outcomes.entry(kind).or_default();
+        *outcomes.entry(errno).or_default() += 1;
+        *self.took.entry(kind).or_default() += took;
     }
 
     /// Prints a line for each kind.
     pub(crate) fn print(&self) {
-        println!("{:16} {:>8} {:>8}  failed", "operation", "tried", "ok");
-        for (kind, outcomes) in &self.0 {
+        println!(
+            "{:16} {:>8} {:>8} {:>8}  failed",
+            "operation", "tried", "ok", "seconds"
+        );
+        for (kind, outcomes) in &self.outcomes {
             let tried: u64 = outcomes.values().sum();
             let ok = outcomes.get(&0).copied().unwrap_or(0);
             let failed = outcomes.iter().filter(|(errno, _)| **errno != 0);
@@ -44,8 +53,9 @@ impl Tally {
                 .map(|(errno, count)| format!("{:?} {count}", Errno::from_raw(*errno)))
                 .collect();
             println!(
-                "{:16} {tried:8} {ok:8}  {}",
+                "{:16} {tried:8} {ok:8} {:8.1}  {}",
                 format!("{kind:?}"),
+                self.took.get(kind).map_or(0.0, Duration::as_secs_f64),
                 failed.join(", ")
             );
         }
@@ -54,9 +64,9 @@ impl Tally {
     /// Whether the sequence was worth it: 30 % of all succeed, and each kind is 1 % of all.
     pub(crate) fn judge(&self) -> Result<(), String> {
         let sum = |of: &BTreeMap<i32, u64>| of.values().sum::<u64>();
-        let all: u64 = self.0.values().map(sum).sum();
+        let all: u64 = self.outcomes.values().map(sum).sum();
         let ok: u64 = self
-            .0
+            .outcomes
             .values()
             .filter_map(|outcomes| outcomes.get(&0))
             .sum();
@@ -65,7 +75,7 @@ impl Tally {
             return Err(format!("only {ok} of {all} operations succeeded"));
         }
         for (kind, _) in KINDS {
-            let tried = self.0.get(kind).map_or(0, sum);
+            let tried = self.outcomes.get(kind).map_or(0, sum);
             if tried * 100 < all {
                 return Err(format!("only {tried} of {all} operations were {kind:?}"));
             }
@@ -80,12 +90,13 @@ mod tests {
 
     fn tally(ok: u64, failed: u64) -> Tally {
         let outcomes = BTreeMap::from([(0, ok), (22, failed)]);
-        Tally(
-            KINDS
+        Tally {
+            outcomes: KINDS
                 .iter()
                 .map(|(kind, _)| (*kind, outcomes.clone()))
                 .collect(),
-        )
+            ..Tally::default()
+        }
     }
 
     #[test]
@@ -97,7 +108,7 @@ mod tests {
     #[test]
     fn a_kind_that_was_left_out_is_named() {
         let mut tally = tally(5, 5);
-        tally.0.remove(&Kind::Remap);
+        tally.outcomes.remove(&Kind::Remap);
         assert!(tally.judge().is_err_and(|why| why.contains("Remap")));
     }
 }

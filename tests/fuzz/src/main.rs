@@ -39,18 +39,21 @@ struct Args {
     /// Length of the sequence
     #[arg(long, default_value_t = 100_000)]
     operations: u64,
+    /// How often a storm allocates and frees its buffers
+    #[arg(long, default_value_t = 48)]
+    storm_rounds: u64,
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
     println!("seed {}, {} operations", args.seed, args.operations);
-    match fuzzer::run(args.seed, args.operations) {
+    match fuzzer::run(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(report) => {
             println!("{report}");
             println!(
-                "again: cargo xtask fuzz --seed {} --operations {}",
-                args.seed, args.operations
+                "again: cargo xtask fuzz --seed {} --operations {} --storm-rounds {}",
+                args.seed, args.operations, args.storm_rounds
             );
             ExitCode::FAILURE
         }

@@ -10,20 +10,18 @@ use crate::sys::{self, SCRATCH};
 use crate::worker;
 use fpgamem_tests::{abi, Errno};
 
-/// How often a storm allocates and frees its buffers.
-const ROUNDS: u64 = 48;
-
 /// Buffers at the same time, at most.
 const BATCH: u64 = 6;
 
 /// How a storm frees what it allocates.
 const BY_CLOSING: u64 = 1;
 
-/// The worker's part: `ROUNDS` times it allocates `batch` buffers of `len` bytes and frees them, one
+/// The worker's part: `rounds` times it allocates `batch` buffers of `len` bytes and frees them, one
 /// by one through `descriptor`, or by closing a file of its own. The sum of the addresses.
-pub(crate) fn carry_out(descriptor: u64, len: u64, batch: u64, how: u64) -> Result<u64, Errno> {
+pub(crate) fn carry_out(args: &[u64; 7]) -> Result<u64, Errno> {
+    let [descriptor, len, batch, how, rounds, ..] = *args;
     let mut sum = 0u64;
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds {
         let through = match how {
             BY_CLOSING => worker::open(false)?,
             _ => descriptor,
@@ -90,13 +88,13 @@ impl Fuzzer {
         for start in &starts {
             self.model.buffers.remove(start);
         }
-        let batch = count(&starts);
-        let request = Request::new(Action::Storm, &[descriptor, len, batch, how]);
+        let (batch, rounds) = (count(&starts), self.storm_rounds);
+        let request = Request::new(Action::Storm, &[descriptor, len, batch, how, rounds]);
         let answer = self.call(process, request)?;
-        same("a storm", Ok(sum.wrapping_mul(ROUNDS)), answer.result)?;
-        self.model.counts.allocations += batch * ROUNDS;
-        self.model.counts.frees += batch * ROUNDS;
-        self.storm_calls += 2 * batch * ROUNDS;
+        same("a storm", Ok(sum.wrapping_mul(rounds)), answer.result)?;
+        self.model.counts.allocations += batch * rounds;
+        self.model.counts.frees += batch * rounds;
+        self.storm_calls += 2 * batch * rounds;
         self.totals()?;
         Ok(Some(Ok(())))
     }

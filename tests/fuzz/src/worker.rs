@@ -95,7 +95,7 @@ fn carry_out(request: &Request, answer: &mut Answer) {
             (0..sys::PAGE / 8).map(|i| (i, sys::load(args[0] + i * 8))),
         )),
         Action::Fdinfo => fdinfo(args[0], &mut answer.payload),
-        Action::Storm => storm::carry_out(args[0], args[1], args[2], args[3]),
+        Action::Storm => storm::carry_out(&args),
         Action::Fork | Action::Exit | Action::Give | Action::Take => Err(Errno::EPROTO),
     };
 }
