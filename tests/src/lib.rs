@@ -7,7 +7,8 @@
 //! root, hence they are compiled for the guest's architecture only and run there with one test
 //! thread: many of them count free blocks, and some fork.
 //!
-//! `unsafe` is in [`node`], [`mapping`], `access`, [`calls`], [`child`] and `steps`; the test programs forbid it.
+//! `unsafe` is in [`node`], [`mapping`], `access`, [`calls`], [`child`], [`dma_heap`] and
+//! `steps`; the test programs forbid it.
 
 #![deny(unsafe_code)]
 
@@ -21,6 +22,8 @@ pub mod cgroup;
 pub mod child;
 mod content;
 pub mod debugfs;
+#[expect(unsafe_code, reason = "a descriptor that the kernel made")]
+pub mod dma_heap;
 pub mod driver;
 pub mod faults;
 pub mod kernel_log;
@@ -29,6 +32,7 @@ pub mod mapping;
 #[expect(unsafe_code, reason = "ioctl")]
 pub mod node;
 pub mod pattern;
+pub mod pointers;
 pub mod quarantine;
 #[cfg(target_arch = "aarch64")]
 #[expect(unsafe_code, reason = "an instruction that marks a place")]

@@ -34,13 +34,14 @@ const FAULTS_INSIDE_REGION: u64 = 32 << 20;
 const DEBUG_REGION: u64 = 256 << 20;
 
 /// Test programs that take minutes each on the debug kernel: they run there in the long form alone.
-const SLOW_ON_DEBUG: [&str; 9] = [
+const SLOW_ON_DEBUG: [&str; 10] = [
     "concurrency",
     "exhaustion",
     "killed_replay",
     "library_caches",
     "library_quarantine",
     "module",
+    "pool_pattern",
     "storm",
     "unbind",
     "unbind_races",
