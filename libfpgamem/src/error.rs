@@ -384,4 +384,7 @@ impl<B> From<HandOverError<B>> for io::Error {
 }
 
 #[cfg(test)]
+#[cfg(not(miri))]
+mod messages;
+#[cfg(test)]
 mod tests;

@@ -179,6 +179,30 @@ fn exhaustion_gives_the_numbers_and_the_next_request_works() {
 }
 
 #[test]
+fn a_process_that_may_have_no_more_mappings_is_told_and_loses_no_block() {
+    const LIMIT: &str = "/proc/sys/vm/max_map_count";
+    let balance = Balance::new();
+    let before = std::fs::read_to_string(LIMIT).unwrap();
+    in_child(|| {
+        let device = device();
+        std::fs::write(LIMIT, "100").unwrap();
+        let mut buffers = Vec::with_capacity(200);
+        let error = loop {
+            match device.alloc(2 * BLOCK) {
+                Ok(buffer) => buffers.push(buffer),
+                Err(error) => break error,
+            }
+        };
+        std::fs::write(LIMIT, &before).unwrap();
+        assert!(
+            matches!(&error, Error::Map { len: 32768, source } if source.raw_os_error() == Some(12)),
+            "{error}"
+        );
+        balance.expect_held(2 * buffers.len() as u64);
+    });
+}
+
+#[test]
 fn an_impossible_length_gives_the_region() {
     let device = device();
     let all = device.info().unwrap().region_bytes;

@@ -15,13 +15,9 @@ use crate::fuzz::{self, Sequence};
 use crate::guest_tests::{self, Lane, Report, Suite};
 use crate::kernel::{self, Kernel, KernelArgs};
 use crate::libtest::Totals;
-use crate::process::{capture, on_path, run, run_logged};
-use crate::toolchain::cargo_install;
+use crate::process::run_logged;
 use crate::ui::{elapsed, Step};
-use crate::{cache, demo, dt, lint, mistakes, mutate, situations};
-
-/// The release of cargo-deny that is built where none is installed.
-const CARGO_DENY: &str = "0.18.5";
+use crate::{cache, demo, deny, dt, library, lint, mistakes, mutate, situations};
 
 /// A guest that takes longer hangs.
 const GUEST_TIMEOUT_SECONDS: u64 = 900;
@@ -63,6 +59,8 @@ enum Stage {
     Deny,
     Host,
     HostRelease,
+    OldestCompiler,
+    Miri,
     DeviceTrees,
     Kernel,
     Driver,
@@ -168,9 +166,11 @@ impl Session<'_> {
             }
             Stage::Clippy => lint::clippy(context)?,
             Stage::Docs => lint::docs(context)?,
-            Stage::Deny => return self.deny(),
+            Stage::Deny => deny::check(context)?,
             Stage::Host => return self.host(&[]),
             Stage::HostRelease => return self.host(&["--release"]),
+            Stage::OldestCompiler => return library::oldest_compiler(context),
+            Stage::Miri => return self.miri(),
             Stage::DeviceTrees => {
                 let source = kernel::source(&context.root, &context.cache, &self.args.kernel)?;
                 dt::check(context, &source)?;
@@ -232,32 +232,15 @@ impl Session<'_> {
         Ok(report)
     }
 
-    /// Licences and sources of the dependencies, and known faults where the list can be had.
-    fn deny(&self) -> Result<Report> {
-        let program = if on_path("cargo-deny") {
-            "cargo-deny".into()
-        } else {
-            let Context { cache, tools, .. } = self.context;
-            cargo_install(cache, &tools.cargo, "cargo-deny", CARGO_DENY, "dev")?
-                .join("bin/cargo-deny")
-        };
-        let deny = |what: &[&str]| {
-            let mut command = std::process::Command::new(&program);
-            command
-                .current_dir(&self.context.root)
-                .args(["check", "--hide-inclusion-graph"]);
-            command.args(what);
-            command
-        };
-        run(&mut deny(&["licenses", "bans", "sources"]))?;
-        if let Err(error) = capture(&mut deny(&["advisories"])) {
-            let text = format!("{error:#}");
-            if !text.contains("failed to fetch advisory database") {
-                bail!("{text}");
-            }
-            crate::ui::note("the list of known faults could not be fetched: not checked");
+    /// The library's tests under Miri, which take minutes.
+    fn miri(&self) -> Result<Report> {
+        if self.args.long || self.args.only.contains(&Stage::Miri) {
+            return library::miri(self.context);
         }
-        Ok(Report::default())
+        Ok(Report {
+            skipped: Some("part of --long".to_owned()),
+            ..Report::default()
+        })
     }
 
     fn needs_driver(&self) -> Result<()> {

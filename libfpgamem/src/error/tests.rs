@@ -132,3 +132,36 @@ fn a_failed_hand_over_gives_the_buffer_back() {
         }
     ));
 }
+
+#[test]
+fn a_node_without_a_driver_names_the_module() {
+    for errno in [Errno::ENXIO, Errno::ENODEV] {
+        let message = open_error(errno);
+        assert!(
+            message.contains("no driver is behind the node"),
+            "{message}"
+        );
+        assert!(message.contains("modprobe fpgamem"), "{message}");
+    }
+}
+
+#[test]
+fn another_refusal_is_left_to_its_source() {
+    assert_eq!(
+        open_error(Errno::EMFILE),
+        "cannot open /dev/fpgamem3: the system refused"
+    );
+}
+
+#[test]
+fn a_forbidden_node_of_u_dma_buf_names_the_rule() {
+    let error = Error::UDmaBuf {
+        path: "/sys/dev/char/1:2/sync_for_cpu".into(),
+        source: Errno::EACCES.into(),
+    };
+    assert!(error.to_string().contains("by a udev rule"), "{error}");
+    assert_eq!(
+        io::Error::from(error).kind(),
+        io::ErrorKind::PermissionDenied
+    );
+}
