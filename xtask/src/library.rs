@@ -15,11 +15,15 @@ use crate::ui::Step;
 /// What recipes build with the oldest compiler that is supported.
 const FOR_RECIPES: [&str; 2] = ["fpgamem-shared", "fpgamem"];
 
+/// The programs that must not compile.
+pub(crate) const MISUSE: &str = "fpgamem-misuse";
+
 /// What Miri needs to be told: what a device owns is leaked on purpose, and the library asks for the
 /// time and for the process.
 const MIRI_FLAGS: &str = "-Zmiri-ignore-leaks -Zmiri-disable-isolation";
 
-/// Builds what recipes build with the oldest compiler that `Cargo.toml` promises.
+/// Builds what recipes build, and what must not compile, with the oldest compiler that `Cargo.toml`
+/// promises.
 pub(crate) fn oldest_compiler(context: &Context) -> Result<Report> {
     let manifest = fs::read_to_string(context.root.join("Cargo.toml"))?;
     let oldest = rust_version(&manifest).context("Cargo.toml has no rust-version")?;
@@ -32,7 +36,19 @@ pub(crate) fn oldest_compiler(context: &Context) -> Result<Report> {
         cargo.args(["-p", package]);
     }
     run(&mut cargo)?;
-    Ok(Report::default())
+    misuse(context, oldest)
+}
+
+/// What safe code must not do does not compile, with the messages of a compiler that stays the same.
+fn misuse(context: &Context, toolchain: &str) -> Result<Report> {
+    let mut cargo = cargo(context, toolchain, "oldest-compiler");
+    cargo.args(["test", "--locked", "--quiet", "-p", MISUSE]);
+    let mut report = Report::default();
+    let log = context.target.join("misuse.log");
+    let result = run_logged(&mut cargo, &log, |line| report.totals.line("misuse", line));
+    let problem = result.err().map(|error| format!("{error:#}"));
+    report.problems.extend(problem);
+    Ok(report)
 }
 
 /// Runs the library's own tests, on the emulated device, under Miri.

@@ -13,7 +13,12 @@ use crate::files::files_below;
 use crate::process::run;
 
 /// Files without a licence line: the licences themselves, and data as others wrote it.
-const WITHOUT_LICENCE: [&str; 3] = ["LICENSES/", "Cargo.lock", "examples/data/"];
+const WITHOUT_LICENCE: [&str; 4] = [
+    "LICENSES/",
+    "Cargo.lock",
+    "examples/data/",
+    "tests/misuse/cases/",
+];
 
 /// Formatting, of the workspace and of the kernel module.
 pub(crate) fn fmt(context: &Context) -> Result<()> {

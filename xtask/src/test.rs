@@ -217,6 +217,8 @@ impl Session<'_> {
             "--workspace",
             "--exclude",
             "fpgamem-tests",
+            "--exclude",
+            library::MISUSE,
             "--no-fail-fast",
         ]);
         cargo.args(profile);
