@@ -10,11 +10,10 @@ use std::process::Command;
 
 use anyhow::{bail, Context as _, Result};
 
-use crate::cache::{Cache, Key};
 use crate::context::Context;
 use crate::files::with_extension;
-use crate::process::{run_logged, shown};
-use crate::ui::Step;
+use crate::process::shown;
+use crate::python;
 
 /// The release of dtschema that the bindings are known to pass with.
 const DTSCHEMA: &str = "2026.9";
@@ -27,7 +26,7 @@ const WRONG: &str = "test-bad-";
 
 /// Checks all of `dts/` against its own schemas and the kernel's.
 pub(crate) fn check(context: &Context, kernel_source: &Path) -> Result<()> {
-    let programs = dtschema(&context.cache)?.join("bin");
+    let programs = python::install(&context.cache, "dtschema", DTSCHEMA)?;
     let dir = context.target.join("dt");
     let schemas = dir.join("schemas");
     let _ = fs::remove_dir_all(&dir);
@@ -129,26 +128,4 @@ fn output(command: &mut Command) -> Result<String> {
         bail!("`{}` failed ({}):\n{text}", shown(command), output.status);
     }
     Ok(text)
-}
-
-/// dtschema in a Python environment of its own.
-fn dtschema(cache: &Cache) -> Result<PathBuf> {
-    let key = Key::default().part("dtschema", DTSCHEMA);
-    cache.entry("dtschema", &key, |dir, _| {
-        let step = Step::start(format!("install dtschema {DTSCHEMA}"));
-        let log = dir.join("install.log");
-        // Debian's Python, for which set-up has installed the package with venv.
-        run_logged(
-            Command::new("/usr/bin/python3")
-                .args(["-m", "venv"])
-                .arg(dir),
-            &log,
-            |_| {},
-        )?;
-        let mut pip = Command::new(dir.join("bin/pip"));
-        pip.args(["install", "--quiet", &format!("dtschema=={DTSCHEMA}")]);
-        run_logged(&mut pip, &log, |_| {})?;
-        step.done();
-        Ok(())
-    })
 }

@@ -29,9 +29,12 @@ mod lint;
 mod mistakes;
 mod mutate;
 mod paddle;
+mod petalinux;
 mod process;
 mod programs;
+mod python;
 mod qemu;
+mod recipe;
 mod serial;
 mod setup;
 mod situations;
@@ -83,6 +86,8 @@ enum Command {
     UDmaBuf(u_dma_buf::UDmaBufArgs),
     /// Run everything that must pass
     Test(test::TestArgs),
+    /// Write the list of crates of the Yocto recipes from Cargo.lock
+    Crates,
     /// Measure in guest instructions
     Bench(bench::BenchArgs),
 }
@@ -123,6 +128,7 @@ fn run(command: &Command) -> Result<i32> {
         Command::Paddle(args) => return paddle::main(&context, args),
         Command::UDmaBuf(args) => return u_dma_buf::main(&context, args),
         Command::Test(args) => return test::main(&context, args),
+        Command::Crates => petalinux::write_crates(&context)?,
     }
     Ok(0)
 }

@@ -17,7 +17,7 @@ use crate::kernel::{self, Kernel, KernelArgs};
 use crate::libtest::Totals;
 use crate::process::run_logged;
 use crate::ui::{elapsed, Step};
-use crate::{cache, demo, deny, dt, library, lint, mistakes, mutate, situations};
+use crate::{cache, demo, deny, dt, library, lint, mistakes, mutate, petalinux, situations};
 
 /// A guest that takes longer hangs.
 const GUEST_TIMEOUT_SECONDS: u64 = 900;
@@ -62,9 +62,12 @@ enum Stage {
     OldestCompiler,
     Miri,
     DeviceTrees,
+    Petalinux,
+    Bitbake,
     Kernel,
     Driver,
     DriverClippy,
+    PetalinuxModule,
     Examples,
     Fuzz,
     Guest,
@@ -174,6 +177,12 @@ impl Session<'_> {
             Stage::DeviceTrees => {
                 let source = kernel::source(&context.root, &context.cache, &self.args.kernel)?;
                 dt::check(context, &source)?;
+            }
+            Stage::Petalinux => petalinux::check(context)?,
+            Stage::Bitbake => return petalinux::parse(context),
+            Stage::PetalinuxModule => {
+                let source = kernel::source(&context.root, &context.cache, &self.args.kernel)?;
+                petalinux::check_module(context, self.kernel()?, &source)?;
             }
             Stage::Kernel => {
                 self.kernel()?;
