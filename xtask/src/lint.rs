@@ -13,11 +13,12 @@ use crate::files::files_below;
 use crate::process::run;
 
 /// Files without a licence line: the licences themselves, and data as others wrote it.
-const WITHOUT_LICENCE: [&str; 4] = [
+const WITHOUT_LICENCE: [&str; 5] = [
     "LICENSES/",
     "Cargo.lock",
     "examples/data/",
     "tests/misuse/cases/",
+    "tool/tests/data/",
 ];
 
 /// Formatting, of the workspace and of the kernel module.
@@ -42,7 +43,7 @@ pub(crate) fn clippy(context: &Context) -> Result<()> {
         .current_dir(&context.root)
         .args(["-p", "fpgamem-tests", "-p", "fpgamem-examples"])
         .args(["-p", crate::programs::SITUATIONS, "-p", "fpgamem-mistakes"])
-        .args(["-p", "fpgamem-fuzz"]);
+        .args(["-p", "fpgamem-fuzz", "-p", "fpgamem-tool"]);
     run(guest.args(quiet).args(deny))
 }
 

@@ -49,14 +49,11 @@ fn strip(path: &Path) -> Result<PathBuf> {
     Ok(copy)
 }
 
-/// Builds a package's programs, statically linked.
+/// Builds the examples and the command `fpgamem`, statically linked.
 pub(crate) fn examples(context: &Context) -> Result<Vec<Program>> {
-    build(
-        context,
-        "build",
-        &["--package", "fpgamem-examples", "--bins"],
-        "build the example programs",
-    )
+    let packages = ["--package", "fpgamem-examples", "--package", "fpgamem-tool"];
+    let arguments = [&packages[..], &["--bins"]].concat();
+    build(context, "build", &arguments, "build the example programs")
 }
 
 /// Builds the guest's test programs, one per file of `tests/tests/`.

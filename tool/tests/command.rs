@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The command as people and programs call it, without a board.
+
+#![forbid(unsafe_code)]
+
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// A recorded map: the pool of the test board in the middle of a replay.
+const RECORDED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/map.json");
+/// What it looks like at 80 columns.
+const GOLDEN: &str = include_str!("data/map.txt");
+
+/// Runs the command; no variable of the caller changes what it does.
+fn fpgamem(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fpgamem"));
+    command.args(arguments);
+    for variable in ["FPGAMEM_DEVICE", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
+        command.env_remove(variable);
+    }
+    command.output().expect("the command runs")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("output is text")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("output is text")
+}
+
+/// What a successful call prints.
+fn printed(arguments: &[&str]) -> String {
+    let output = fpgamem(arguments);
+    assert!(output.status.success(), "{}", stderr(&output));
+    stdout(&output)
+}
+
+fn json(arguments: &[&str]) -> Value {
+    serde_json::from_str(&printed(arguments)).expect("the output is JSON")
+}
+
+/// What a call that cannot do its work says.
+fn refusal(arguments: &[&str]) -> String {
+    let output = fpgamem(arguments);
+    assert_eq!(output.status.code(), Some(2), "{}", stdout(&output));
+    stderr(&output)
+}
+
+/// A file of one test, removed at its end.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        Self(std::env::temp_dir().join(format!("fpgamem-{}-{name}", std::process::id())))
+    }
+
+    fn with(name: &str, text: &str) -> Self {
+        let scratch = Self::new(name);
+        std::fs::write(&scratch.0, text).expect("there is room for a file");
+        scratch
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().expect("the name is text")
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn a_recorded_map_looks_as_it_did() {
+    let picture = printed(&["map", "--from", RECORDED, "--width", "80"]);
+    assert_eq!(picture, GOLDEN);
+    assert!(picture.lines().all(|line| line.chars().count() <= 80));
+}
+
+#[test]
+fn without_a_terminal_a_picture_has_80_columns_and_no_colour() {
+    let picture = printed(&["map", "--from", RECORDED]);
+    assert_eq!(picture, GOLDEN);
+    assert!(!picture.contains('\u{1b}'));
+}
+
+#[test]
+fn colour_is_had_by_asking_for_it() {
+    let picture = printed(&["map", "--from", RECORDED, "--color", "always"]);
+    assert!(picture.contains("\u{1b}[32m"));
+}
+
+#[test]
+fn a_map_prints_what_it_can_read_again() {
+    let printed = printed(&["map", "--from", RECORDED, "--json"]);
+    let recorded: Value =
+        serde_json::from_str(&std::fs::read_to_string(RECORDED).unwrap()).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&printed).unwrap(), recorded);
+    assert_eq!(printed.lines().count(), 1);
+}
+
+#[test]
+fn a_map_accounts_for_every_byte() {
+    let map = json(&["map", "--from", RECORDED, "--json"]);
+    let sum = |list: &str| -> u64 {
+        let items = map[list].as_array().unwrap().iter();
+        items.map(|item| item["bytes"].as_u64().unwrap()).sum()
+    };
+    assert_eq!(sum("free_runs"), map["free_bytes"].as_u64().unwrap());
+    let region = map["region_bytes"].as_u64().unwrap();
+    assert_eq!(sum("free_runs") + sum("buffers"), region);
+}
+
+#[test]
+fn a_map_becomes_a_drawing() {
+    let file = Scratch::new("map.svg");
+    assert_eq!(
+        printed(&["map", "--from", RECORDED, "--svg", file.path()]),
+        ""
+    );
+    let svg = std::fs::read_to_string(&file.0).unwrap();
+    assert!(svg.starts_with("<svg xmlns=") && svg.ends_with("</svg>\n"));
+    let titles = svg.matches("<title>").count();
+    assert_eq!(titles, svg.matches("</title></rect>").count());
+    assert!(svg.contains("CPU-owned, process 54 replay, 1 mappings"));
+}
+
+#[test]
+fn what_is_no_map_is_refused() {
+    let nonsense = Scratch::with("nonsense.json", "{\"device\": 3}");
+    let text = refusal(&["map", "--from", nonsense.path()]);
+    assert!(
+        text.contains("holds no map") && text.contains("map --json"),
+        "{text}"
+    );
+    let overlap = std::fs::read_to_string(RECORDED).unwrap();
+    let region = "\"region_bytes\":67108864";
+    assert!(overlap.contains(region));
+    let overlap = Scratch::with(
+        "overlap.json",
+        &overlap.replace(region, "\"region_bytes\":16384"),
+    );
+    let text = refusal(&["map", "--from", overlap.path()]);
+    assert!(
+        text.contains("cannot be") && text.contains("leave the region"),
+        "{text}"
+    );
+    let text = refusal(&["map", "--from", "/nonexistent.json"]);
+    assert!(text.contains("cannot read /nonexistent.json"), "{text}");
+}
+
+#[test]
+fn a_picture_needs_some_columns() {
+    let text = refusal(&["map", "--from", RECORDED, "--width", "39"]);
+    assert!(
+        text.contains("too narrow") && text.contains("--width 40"),
+        "{text}"
+    );
+}
+
+#[test]
+fn an_emulated_pool_is_described_when_it_is_asked_for() {
+    let info = json(&["info", "--emulated", "--json"]);
+    assert_eq!(info["device"], "emulated");
+    assert_eq!(info["abi"], 1);
+    assert_eq!(info["free_bytes"], info["region_bytes"]);
+    assert_eq!(info["largest_free_bytes"], info["region_bytes"]);
+    assert!(info["features"]
+        .as_array()
+        .unwrap()
+        .contains(&"write-combine".into()));
+    let text = printed(&["info", "--emulated"]);
+    assert!(text.contains("block            16 KiB"), "{text}");
+}
+
+#[test]
+fn a_missing_node_is_an_error_with_its_way_out() {
+    for command in [&["info"][..], &["map"], &["info", "--json"]] {
+        let text = refusal(&[command, &["--device", "/nonexistent/fpgamem0"]].concat());
+        let expected = "fpgamem: cannot open /nonexistent/fpgamem0: there is no such node; load";
+        assert!(text.starts_with(expected), "{text}");
+        assert!(text.contains("modprobe fpgamem"), "{text}");
+    }
+}
+
+#[test]
+fn the_variable_names_the_node() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fpgamem"));
+    let output = command
+        .arg("info")
+        .env("FPGAMEM_DEVICE", "/dev/null")
+        .output()
+        .unwrap();
+    assert!(stderr(&output).contains("/dev/null is not a node of the fpgamem driver"));
+}
+
+#[test]
+fn the_doctor_says_that_a_folder_without_a_board_is_none() {
+    let output = fpgamem(&["doctor", "--root", env!("CARGO_MANIFEST_DIR"), "--json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let report: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(report["healthy"], false);
+    for finding in report["findings"].as_array().unwrap() {
+        let status = finding["status"].as_str().unwrap();
+        assert!(["good", "note", "unknown", "bad"].contains(&status));
+        let mended = finding["mend"]
+            .as_str()
+            .is_some_and(|mend| !mend.is_empty());
+        assert_eq!(mended, status != "good", "{finding}");
+    }
+    assert!(refusal(&["doctor", "--root", "/nonexistent"]).contains("is no folder"));
+}
+
+#[test]
+fn unknown_words_are_refused() {
+    assert!(refusal(&["mapp"]).contains("map"));
+    assert!(refusal(&["map", "--width", "wide"]).contains("--width"));
+    assert!(refusal(&["info", "--colour"]).contains("--color"));
+    assert!(refusal(&[]).contains("Usage"));
+}
+
+#[test]
+fn completions_exist_for_the_shells() {
+    for shell in ["bash", "zsh", "fish"] {
+        let text = printed(&["completions", shell]);
+        assert!(text.contains("doctor"), "{shell}");
+    }
+    assert!(refusal(&["completions", "dos"]).contains("bash"));
+}
+
+#[test]
+fn every_command_has_a_man_page() {
+    let page = printed(&["man"]);
+    assert!(page.contains(".TH fpgamem 1"), "{page}");
+    let folder = std::env::temp_dir().join(format!("fpgamem-man-{}", std::process::id()));
+    std::fs::create_dir(&folder).unwrap();
+    assert_eq!(printed(&["man", folder.to_str().unwrap()]), "");
+    let help = printed(&["--help"]);
+    let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let commands = commands.take_while(|line| !line.is_empty());
+    let names: Vec<_> = commands
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    assert!(
+        names.contains(&"doctor") && names.contains(&"map"),
+        "{help}"
+    );
+    for name in names.into_iter().filter(|name| *name != "help") {
+        assert!(folder.join(format!("fpgamem-{name}.1")).exists(), "{name}");
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert!(refusal(&["man", "/nonexistent"]).contains("/nonexistent"));
+}
+
+#[test]
+fn a_reader_that_has_gone_is_no_error() {
+    let script = format!(
+        "{} completions bash | head -1",
+        env!("CARGO_BIN_EXE_fpgamem")
+    );
+    let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+    assert_eq!(stderr(&output), "");
+    assert!(Path::new(RECORDED).exists());
+}
