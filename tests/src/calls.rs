@@ -5,6 +5,7 @@
 use crate::mapping::{host_len, Mapping};
 use nix::errno::Errno;
 use std::ops::Range;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 impl Mapping {
     /// Gives advice about everything by its number, known or not. Not for `MADV_HWPOISON` and
@@ -66,6 +67,42 @@ impl Mapping {
         }
         // SAFETY: the kernel has just made this mapping, and nobody else knows it.
         Errno::result(unsafe { libc::munmap(moved, len) }).map(drop)
+    }
+
+    /// Makes `range` a fixed buffer of io_uring, for as long as this call takes.
+    pub fn register_with_io_uring(&self, range: Range<u64>) -> Result<(), Errno> {
+        let iov_len = host_len(range.end - range.start);
+        let buffer = libc::iovec {
+            iov_base: self.pointer(range.start, iov_len).cast(),
+            iov_len,
+        };
+        // `struct io_uring_params`, which asks for nothing.
+        let mut parameters = [0_u64; 15];
+        let at = parameters.as_mut_ptr();
+        // SAFETY: the structure is 120 bytes long, and ours.
+        let ring = Errno::result(unsafe { libc::syscall(libc::SYS_io_uring_setup, 1, at) })?;
+        let ring = RawFd::try_from(ring).expect("descriptors are small");
+        // SAFETY: the kernel has just made the descriptor for us, and nobody else knows it.
+        let ring = unsafe { OwnedFd::from_raw_fd(ring) };
+        const REGISTER_BUFFERS: u32 = 0;
+        // SAFETY: the range is mapped, and nobody uses it through the ring.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_io_uring_register,
+                ring.as_raw_fd(),
+                REGISTER_BUFFERS,
+                &raw const buffer,
+                1,
+            )
+        };
+        Errno::result(result).map(drop)
+    }
+
+    /// A shared wake-up by the first word, for which the kernel looks for the page behind it.
+    pub fn futex_wake(&self) -> Result<(), Errno> {
+        let at = self.pointer(0, 4);
+        // SAFETY: the word is mapped; the call does not change it.
+        Errno::result(unsafe { libc::syscall(libc::SYS_futex, at, libc::FUTEX_WAKE, 1) }).map(drop)
     }
 
     /// `munmap` of `range` that is expected to be refused.

@@ -153,6 +153,50 @@ impl Mapping {
         Ok(())
     }
 
+    /// Moves `range` to `offset` of `target`, in place of what is mapped there. Where the kernel
+    /// refuses after it has removed that, it counts as mapped still.
+    pub fn move_into(
+        &mut self,
+        range: Range<u64>,
+        target: &mut Self,
+        offset: u64,
+    ) -> Result<(), Errno> {
+        let (from, len) = self.owned(&range);
+        let (to, _) = target.owned(&(offset..offset + (range.end - range.start)));
+        let flags = MRemapFlags::MREMAP_MAYMOVE | MRemapFlags::MREMAP_FIXED;
+        // Before the call, because memory that this takes could come to lie in the hole.
+        let gone = self.forget(range);
+        // SAFETY: source and target belong to values at hand, and nothing refers to their memory.
+        let moved = unsafe { mman::mremap(from, len, len, flags, Some(to)) };
+        if moved.is_err() {
+            self.pieces.extend(gone);
+            self.pieces.sort_by_key(|piece| piece.start);
+        }
+        moved.map(drop)
+    }
+
+    /// Puts private memory without access into a hole, where nothing else may be mapped.
+    pub fn plug(&mut self, hole: Range<u64>) {
+        let at = self.at(hole.start).addr();
+        let len = length(hole.end - hole.start);
+        let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_FIXED_NOREPLACE;
+        // SAFETY: the flag keeps the kernel from replacing anything.
+        let plug = unsafe { mman::mmap_anonymous(Some(at), len, ProtFlags::PROT_NONE, flags) };
+        let plug = plug.expect("nobody has taken the hole");
+        assert_eq!(plug.addr(), at, "the hole is where it was");
+        self.pieces.push(hole);
+        self.pieces.sort_by_key(|piece| piece.start);
+    }
+
+    /// Asks to move everything `by` bytes up, over part of itself, which is always refused.
+    pub fn move_over_itself(&self, by: u64) -> Result<(), Errno> {
+        let (from, len) = self.owned(&(0..self.len - by));
+        let (to, _) = self.owned(&(by..self.len));
+        let flags = MRemapFlags::MREMAP_MAYMOVE | MRemapFlags::MREMAP_FIXED;
+        // SAFETY: source and target are this value's, and nothing refers to their memory.
+        unsafe { mman::mremap(from, len, len, flags, Some(to)) }.map(drop)
+    }
+
     /// Changes the length by mremap, with leave to move.
     pub fn resize(&mut self, len: u64) -> Result<(), Errno> {
         let (at, old) = self.owned(&(0..self.len));

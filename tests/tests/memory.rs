@@ -8,10 +8,14 @@
 
 use fpgamem_tests::abi::{self, Alloc};
 use fpgamem_tests::{
-    request, Balance, Errno, MapFlags, Mapping, MmapAdvise, Node, ProtFlags, PAGE, READ_WRITE,
+    request, Balance, Child, Errno, MapFlags, Mapping, MmapAdvise, Node, ProtFlags, PAGE,
+    READ_WRITE,
 };
 use nix::sys::resource::{getrusage, UsageWho};
-use std::io::{Read, Write};
+use nix::sys::uio::{process_vm_readv, process_vm_writev, RemoteIoVec};
+use nix::unistd::Pid;
+use std::io::{IoSlice, IoSliceMut, Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
 
 /// Page faults of this process while `work` runs.
 fn faults_in(work: impl Fn()) -> i64 {
@@ -210,6 +214,83 @@ fn the_kernel_cannot_pin_the_pages() {
     let mapping = Node::open().map(PAGE).unwrap();
     let (_reader, writer) = std::io::pipe().unwrap();
     assert_eq!(mapping.vmsplice_to(&writer, 0..PAGE), Err(Errno::EFAULT));
+}
+
+#[test]
+fn memory_cannot_be_a_fixed_buffer_of_io_uring() {
+    let _balance = Balance::new();
+    // Ordinary memory can; this has no struct pages that could be pinned.
+    let ordinary = Mapping::anonymous(PAGE, READ_WRITE);
+    assert_eq!(ordinary.register_with_io_uring(0..PAGE), Ok(()));
+    let mapping = Node::open().map(PAGE).unwrap();
+    let result = mapping.register_with_io_uring(0..PAGE);
+    assert_eq!(result, Err(Errno::EFAULT));
+}
+
+#[test]
+fn memory_has_no_shared_futex() {
+    let _balance = Balance::new();
+    let ordinary = Mapping::anonymous(PAGE, READ_WRITE);
+    ordinary.store(0, 1);
+    assert_eq!(ordinary.futex_wake(), Ok(()));
+    let mapping = Node::open().map(PAGE).unwrap();
+    assert_eq!(mapping.futex_wake(), Err(Errno::EFAULT));
+}
+
+#[test]
+fn direct_access_works_where_the_file_system_copies() {
+    // As tmpfs does. One that hands the pages to a block device needs to pin them, like io_uring.
+    let _balance = Balance::new();
+    let path = "/tmp/direct";
+    let file = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .custom_flags(nix::libc::O_DIRECT)
+        .open(path)
+        .unwrap();
+    let node = Node::open();
+    let (from, to) = (node.map(4 * PAGE).unwrap(), node.map(4 * PAGE).unwrap());
+    from.fill(5);
+    assert_eq!(from.write_to(&file, 0..4 * PAGE), Ok(4 * 4096));
+    (&file).rewind().unwrap();
+    assert_eq!(to.read_from(&file, 0..4 * PAGE), Ok(4 * 4096));
+    to.check(5);
+    std::fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn another_process_cannot_copy_the_pages() {
+    let _balance = Balance::new();
+    let mut child = Child::start(|link| {
+        let mapping = Node::open().map(PAGE).unwrap();
+        let ordinary = Mapping::anonymous(PAGE, READ_WRITE);
+        mapping.fill(1);
+        ordinary.fill(1);
+        link.send(mapping.addr());
+        link.send(ordinary.addr());
+        link.receive();
+        mapping.check(1);
+    });
+    let (buffer, ordinary) = (child.link.receive(), child.link.receive());
+    let pid = Pid::from_raw(i32::try_from(child.pid()).unwrap());
+    let remote = |address: u64| RemoteIoVec {
+        base: usize::try_from(address).unwrap(),
+        len: 4096,
+    };
+    let mut bytes = [0; 4096];
+    let mut local = [IoSliceMut::new(&mut bytes)];
+    // Debuggers use /proc/PID/mem, for which the driver copies; this pins pages.
+    let read = process_vm_readv(pid, &mut local, &[remote(buffer)]);
+    assert_eq!(read, Err(Errno::EFAULT));
+    let read = process_vm_readv(pid, &mut local, &[remote(ordinary)]);
+    assert_eq!(read, Ok(4096));
+    let local = [IoSlice::new(&bytes)];
+    let written = process_vm_writev(pid, &local, &[remote(buffer)]);
+    assert_eq!(written, Err(Errno::EFAULT));
+    child.link.send(0);
+    child.succeed();
 }
 
 #[test]

@@ -9,6 +9,7 @@
 use fpgamem_tests::child::{exit_now, receive_descriptor, send_descriptor};
 use fpgamem_tests::debugfs::blocks_used;
 use fpgamem_tests::{eventually, in_child, request, Balance, Child, Exit, MmapAdvise, Node, PAGE};
+use nix::fcntl::{fcntl, FcntlArg, FdFlag};
 use nix::sys::signal::Signal;
 use std::mem::forget;
 use std::os::unix::net::UnixStream;
@@ -96,6 +97,33 @@ fn exec_returns_what_the_process_held() {
     });
     drop(keep_running);
     assert_eq!(child.wait(), Exit::Status(1));
+}
+
+#[test]
+fn a_file_that_exec_keeps_holds_its_handles_and_no_mapping() {
+    let balance = Balance::new();
+    let (stdin, keep_running) = std::io::pipe().unwrap();
+    let mut child = Child::start(|link| {
+        let node = Node::open();
+        forget(node.map(PAGE).unwrap());
+        let buffer = node.alloc(request(1)).unwrap();
+        forget(node.map_buffer(&buffer).unwrap());
+        fcntl(&node, FcntlArg::F_SETFD(FdFlag::empty())).unwrap();
+        link.send(0);
+        link.receive();
+        nix::unistd::dup2_stdin(&stdin).unwrap();
+        let arguments = [c"sh", c"-c", c"read line"];
+        nix::unistd::execv(c"/bin/sh", &arguments).unwrap();
+    });
+    child.link.receive();
+    balance.expect_held(2);
+    child.link.send(0);
+    // The pipes of the link are closed by exec, after the old program's memory is gone.
+    child.link.wait_for_close();
+    balance.expect_held(1);
+    drop(keep_running);
+    assert_eq!(child.wait(), Exit::Status(1));
+    balance.expect_held(0);
 }
 
 #[test]
