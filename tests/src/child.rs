@@ -6,7 +6,7 @@ use nix::errno::Errno;
 use nix::fcntl::{fcntl, FcntlArg, OFlag};
 use nix::sys::signal::{self, Signal};
 use nix::sys::socket::{recvmsg, sendmsg, ControlMessage, ControlMessageOwned, MsgFlags};
-use nix::sys::wait::{waitpid, WaitStatus};
+use nix::sys::wait::{waitpid, WaitPidFlag, WaitStatus};
 use nix::unistd::{fork, ForkResult, Pid};
 use std::io::{ErrorKind, IoSlice, IoSliceMut, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
@@ -146,6 +146,28 @@ impl Child {
         fcntl(&self.link.input, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).expect("the pipe is open");
         while self.link.next().is_some() {}
         exit
+    }
+
+    /// Whether it has ended, with status 0.
+    ///
+    /// # Panics
+    ///
+    /// Where it has ended otherwise, with the text of its panic.
+    pub fn has_ended(&mut self) -> bool {
+        if self.reaped {
+            return true;
+        }
+        match waitpid(self.pid, Some(WaitPidFlag::WNOHANG)).expect("the child is ours") {
+            WaitStatus::StillAlive => return false,
+            WaitStatus::Exited(_, 0) => {}
+            other => {
+                self.reaped = true;
+                self.link.wait_for_close();
+                panic!("the child ended: {other:?}");
+            }
+        }
+        self.reaped = true;
+        true
     }
 
     /// Sends SIGKILL and waits for the end.

@@ -34,8 +34,9 @@ const FAULTS_INSIDE_REGION: u64 = 32 << 20;
 const DEBUG_REGION: u64 = 256 << 20;
 
 /// Test programs that take minutes each on the debug kernel: they run there in the long form alone.
-const SLOW_ON_DEBUG: [&str; 10] = [
+const SLOW_ON_DEBUG: [&str; 11] = [
     "concurrency",
+    "door",
     "exhaustion",
     "killed_replay",
     "library_caches",
