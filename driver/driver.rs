@@ -13,7 +13,7 @@ use crate::{
 };
 use kernel::{
     c_str,
-    device::{Bound, Core, Device},
+    device::{property::FwNode, Bound, Core, Device},
     of,
     page::PAGE_SIZE,
     platform,
@@ -42,6 +42,8 @@ pub(crate) struct BoundPool {
     paddle: Option<DeviceInfo>,
     /// The accelerator's registers, if the node names them.
     registers: Option<Extent>,
+    /// Names the device-tree node while the device is bound; only to be compared.
+    node: usize,
     /// Not 0 once the device is unbound.
     gone: Atomic<u32>,
 }
@@ -67,6 +69,11 @@ impl BoundPool {
     /// Where the accelerator's registers lie, if the node names them.
     pub(crate) fn registers(&self) -> Option<Extent> {
         self.registers
+    }
+
+    /// Names the device-tree node while the device is bound; only to be compared.
+    pub(crate) fn node(&self) -> usize {
+        self.node
     }
 
     /// Whether the port snoops the caches unless a buffer says otherwise.
@@ -128,6 +135,7 @@ impl platform::Driver for MemoryPool {
                 coherent,
                 paddle,
                 registers,
+                node: address_of_node(dev),
                 gone: Atomic::new(0),
             },
             GFP_KERNEL,
@@ -179,6 +187,14 @@ impl PinnedDrop for MemoryPool {
     fn drop(self: Pin<&mut Self>) {
         self.bound.gone.store(1, Release);
     }
+}
+
+/// Names the device-tree node of a device; only to be compared.
+fn address_of_node(dev: &Device<Bound>) -> usize {
+    dev.fwnode().map_or(0, |node| {
+        let node: *const FwNode = node;
+        node as usize
+    })
 }
 
 /// Makes the node of Paddle's clients.

@@ -7,7 +7,8 @@
 //!   one allocation is while anything refers to it.
 //! - `file` is an open node: handles, mmap and the dispatch of ioctls. `translate` and `sync` are
 //!   the ioctls on user addresses.
-//! - `paddle` is the compatibility with Paddle-Lite: a node of its own, and what the native one adds.
+//! - `paddle` is the compatibility with Paddle-Lite: a node of its own, what the native one adds, and
+//!   what drivers of accelerators register for.
 //! - `debug` is what debugfs shows.
 //! - `shared` is plain Rust that user space and host tests compile too.
 //! - `kapi` is the only place that says `unsafe` or `bindings`.
@@ -22,6 +23,9 @@
 //!
 //! No user memory is accessed under 2 to 5, and no block is cleared or synced under 3 to 5.
 //! Buffers are dropped under none of 3 to 5, because the last reference takes 4 and 5.
+//!
+//! Which accelerators are registered, and how many calls each carries out, have locks of their own,
+//! which are taken under none of these and with none of these after them.
 
 /// Plain Rust shared with user space.
 pub mod shared {
@@ -36,7 +40,9 @@ mod kapi {
     pub(crate) mod dmem;
     pub(crate) mod global;
     pub(crate) mod misc;
+    pub(crate) mod module;
     pub(crate) mod params;
+    pub(crate) mod pe;
     pub(crate) mod region;
     pub(crate) mod registers;
     pub(crate) mod shared_pages;
@@ -55,6 +61,7 @@ mod paddle {
     pub(crate) mod info;
     pub(crate) mod native;
     pub(crate) mod node;
+    pub(crate) mod pe;
     pub(crate) mod registers;
     pub(crate) mod sync;
 }

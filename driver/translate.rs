@@ -107,6 +107,24 @@ pub(crate) fn buffer_behind(pool: &Pool, address: usize, len: u64) -> Result<(Ar
     Ok((place.buffer.into(), offset))
 }
 
+/// The buffer behind `address`, with a reference, the offset of `address` in it, and the bytes from
+/// there on that it maps without a gap.
+///
+/// # Errors
+///
+/// `EFAULT` if no buffer of this pool is there.
+pub(crate) fn span_behind(pool: &Pool, address: usize) -> Result<(Arc<Buffer>, u64, u64)> {
+    let task = current!();
+    let guard = task.mm().ok_or(EFAULT)?.mmap_read_lock();
+    let place = place_at(pool, &guard, address).ok_or(EFAULT)?;
+    let bytes = contiguous(pool, &guard, address, &place, u64::MAX);
+    let offset = place
+        .phys_addr
+        .checked_sub(place.buffer.phys_addr())
+        .ok_or(EFAULT)?;
+    Ok((place.buffer.into(), offset, bytes))
+}
+
 /// USER_TO_PHYS: translates an address of the caller.
 pub(crate) fn user_to_phys(pool: &Pool, arg: usize) -> Result {
     let mut request: abi::UserToPhys = uaccess::read(arg)?;

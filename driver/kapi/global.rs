@@ -5,7 +5,7 @@
 //! What outlives a bound device has to be found again by the next bind, and a platform driver's
 //! probe gets no data of its module.
 
-use crate::{limit::Users, registry::Pools};
+use crate::{limit::Users, paddle::pe::Accelerators, registry::Pools};
 use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
 
@@ -19,6 +19,11 @@ kernel::sync::global_lock! {
     pub(crate) unsafe(uninit) static USERS: Mutex<Users> = Users::new();
 }
 
+kernel::sync::global_lock! {
+    // SAFETY: `init` runs before any module that uses the exported functions can be loaded.
+    pub(crate) unsafe(uninit) static ACCELERATORS: Mutex<Accelerators> = Accelerators::new();
+}
+
 /// Readies the locks; later calls do nothing.
 pub(crate) fn init() {
     static READY: AtomicBool = AtomicBool::new(false);
@@ -27,5 +32,7 @@ pub(crate) fn init() {
         unsafe { POOLS.init() };
         // SAFETY: As above.
         unsafe { USERS.init() };
+        // SAFETY: As above.
+        unsafe { ACCELERATORS.init() };
     }
 }

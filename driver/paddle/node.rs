@@ -6,13 +6,13 @@
 //! Its clients take a stale `EINVAL` or `ENOMEM` of an ioctl for a failed allocation and exit, so
 //! no ioctl fails with either.
 
-use super::{info, registers, sync};
+use super::{info, pe, registers, sync};
 use crate::{
     driver::BoundPool,
     file::OpenFile,
     kapi::{
         cache::Operation,
-        misc::{self, FileOperations, OpenFile as _},
+        misc::{self, FileOperations},
         uaccess, vma,
     },
     shared::paddle_abi as abi,
@@ -66,7 +66,7 @@ impl misc::OpenFile for PaddleFile {
             abi::A_VERSION => return info::version(bound.paddle().ok_or(ENOTTY)?, arg),
             abi::A_FLUSH | abi::OLD_FLUSH => Operation::Clean,
             abi::A_INVALIDATE | abi::OLD_INVALIDATE => Operation::CleanInvalidate,
-            _ => return Err(ENOTTY),
+            _ => return pe::ioctl(bound, pool, command, arg),
         };
         let range: abi::CacheRange = uaccess::read(arg)?;
         sync::sync(pool, operation, range.address, range.size)

@@ -64,6 +64,11 @@ pub struct VmToPhys {
     pub phys_addr: u64,
 }
 
+/// Bits 15 to 8 of the commands of family A, those for the accelerator included.
+pub const A_TYPE: u32 = b'G' as u32;
+/// The same for clients whose magic number overflows its field.
+pub const OLD_TYPE: u32 = b'A' as u32;
+
 /// Family A: write the version where a [`Version`] says. Older clients, whose number is another, pass
 /// no size, so that nobody could know how much to write.
 pub const A_VERSION: u32 = 0x4010_4701;

@@ -12,6 +12,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod accelerator;
 #[expect(unsafe_code, reason = "loads and stores in mapped memory")]
 mod access;
 pub mod block_map;

@@ -121,6 +121,10 @@ pub(crate) fn base_files(
     files.add(&initramfs::busybox(&context.cache)?, "/bin/busybox")?;
     let module = driver::build(context, kernel, driver::Checks::Compiler)?;
     files.add(&module, "/lib/modules/fpgamem.ko")?;
+    for module in driver::accelerators(context, kernel)? {
+        let name = module.file_name().unwrap_or_default().to_string_lossy();
+        files.add(&module, &format!("/lib/modules/{name}"))?;
+    }
     for program in programs {
         files.add(&program.path, &format!("/usr/local/bin/{}", program.name))?;
     }
