@@ -71,13 +71,14 @@ impl Pool {
                 region_bytes,
             });
         }
+        // 0 is the block size.
+        let possible = align == 0 || align.is_power_of_two() && align <= abi::MAX_ALIGN;
+        let requested = align;
         let align = align.max(self.block_bytes);
-        let alignment = self.alignment(align).filter(|_| align <= abi::MAX_ALIGN);
-        let Some(alignment) = alignment.filter(|_| align.is_power_of_two()) else {
-            return Err(Error::InvalidAlignment {
-                requested: align,
-                max: abi::MAX_ALIGN,
-            });
+        let alignment = self.alignment(align).filter(|_| possible);
+        let Some(alignment) = alignment else {
+            let max = abi::MAX_ALIGN;
+            return Err(Error::InvalidAlignment { requested, max });
         };
         let no_room = |map: &BlockMap<Vec<u64>>| Error::OutOfMemory {
             requested: len,
@@ -164,7 +165,7 @@ mod tests {
             let error = pool().alloc(len, 0).unwrap_err();
             assert!(matches!(error, Error::InvalidLength { requested, .. } if requested == len));
         }
-        for align in [3 * BLOCK, abi::MAX_ALIGN * 2] {
+        for align in [3, 3 * BLOCK, abi::MAX_ALIGN * 2] {
             let error = pool().alloc(1, align).unwrap_err();
             assert!(
                 matches!(error, Error::InvalidAlignment { requested, .. } if requested == align)
