@@ -146,6 +146,14 @@ impl Buffer {
         })
     }
 
+    /// First byte, without making a slice: for code that keeps the pointer, such as a library for C.
+    ///
+    /// It is that of the memory: valid, while the CPU owns that, until the buffer is dropped.
+    #[must_use]
+    pub fn as_mut_ptr(&mut self) -> *mut u8 {
+        self.inner.as_ptr()
+    }
+
     /// Makes what the device wrote to a range of bytes visible to the CPU: cleans and invalidates its
     /// cache lines, so what the CPU wrote is never discarded.
     ///

@@ -16,13 +16,24 @@ const BY_PROCESS_ID: u64 = 1 << 63;
 /// The next number; a child starts from where its parent was, so no ancestor has it.
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
-/// A process: another number than that of any of its ancestors, never 0.
+/// A process, told apart from every one that it was forked from.
+///
+/// For what is built on buffers and may be inherited by a child, where it must not be used. To compare
+/// takes no system call and no lock, so the answer can be had in a child whose parent held one.
+///
+/// ```
+/// let creator = fpgamem::Process::current();
+/// // Later, perhaps after a fork:
+/// assert_eq!(creator, fpgamem::Process::current());
+/// ```
+// INVARIANT: Another number than that of any of its ancestors, never 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Process(u64);
+pub struct Process(u64);
 
 impl Process {
     /// This one.
-    pub(crate) fn current() -> Self {
+    #[must_use]
+    pub fn current() -> Self {
         static WORD: OnceLock<Option<&'static AtomicU64>> = OnceLock::new();
         match WORD.get_or_init(wiped_on_fork) {
             Some(word) => Self(number_in(word)),

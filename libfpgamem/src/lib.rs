@@ -53,9 +53,9 @@
 //! # Caches
 //!
 //! [`Direction`] has the table of what handing over and taking back do. Parts of a buffer are
-//! synchronised by [`Buffer::sync_for_device`] and [`Buffer::sync_for_cpu`]. A buffer for a port that
-//! snoops the caches ([`Coherency::Coherent`]) needs barriers only. Cache lines are never shared between
-//! buffers, nor between the parts of one that is [split](Buffer::split_at).
+//! synchronised by [`Buffer::sync_for_device`] and [`Buffer::sync_for_cpu`], parts of many by [`Ranges`].
+//! A buffer for a port that snoops the caches ([`Coherency::Coherent`]) needs barriers only. Cache lines
+//! are never shared between buffers, nor between the parts of one that is [split](Buffer::split_at).
 //!
 //! On aarch64 none of this is a system call: the library executes the cache instructions itself. Nor is
 //! translation: a buffer knows its addresses ([`Buffer::phys_of`]), and the device its buffers
@@ -118,6 +118,7 @@ mod map;
 mod memory;
 mod parts;
 mod pool;
+mod ranges;
 mod status;
 mod sync;
 // The ioctls.
@@ -144,8 +145,10 @@ pub use device::{Abandoned, Device, DEVICE_VARIABLE};
 pub use direction::Direction;
 pub use emulated::{Accelerator, BusError, Counts, EmulatedOptions, Emulator, FpgaMemory, Policy};
 pub use error::{Error, HandOverError, Result};
+pub use fork::Process;
 pub use info::{Features, Info};
 pub use nix::errno::Errno;
+pub use ranges::Ranges;
 pub use sys::Call;
 pub use translate::{PhysRange, UserRange};
 pub use typed::{TypedBuffer, TypedDeviceBuffer};
