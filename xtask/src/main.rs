@@ -9,6 +9,7 @@ mod bench;
 mod board;
 mod cache;
 mod cache_model;
+mod capi;
 mod config;
 mod console;
 mod context;

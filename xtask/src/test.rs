@@ -17,7 +17,7 @@ use crate::kernel::{self, Kernel, KernelArgs};
 use crate::libtest::Totals;
 use crate::process::run_logged;
 use crate::ui::{elapsed, Step};
-use crate::{cache, demo, deny, dt, library, lint, mistakes, mutate, petalinux, situations};
+use crate::{cache, capi, demo, deny, dt, library, lint, mistakes, mutate, petalinux, situations};
 
 /// A guest that takes longer hangs.
 const GUEST_TIMEOUT_SECONDS: u64 = 900;
@@ -59,6 +59,7 @@ enum Stage {
     Deny,
     Host,
     HostRelease,
+    CApi,
     OldestCompiler,
     Miri,
     DeviceTrees,
@@ -72,6 +73,7 @@ enum Stage {
     Fuzz,
     Guest,
     BadDeviceTree,
+    CApiGuest,
     DebugKernel,
     GuestDebug,
     CacheModel,
@@ -172,6 +174,7 @@ impl Session<'_> {
             Stage::Deny => deny::check(context)?,
             Stage::Host => return self.host(&[]),
             Stage::HostRelease => return self.host(&["--release"]),
+            Stage::CApi => return capi::host(context),
             Stage::OldestCompiler => return library::oldest_compiler(context),
             Stage::Miri => return self.miri(),
             Stage::DeviceTrees => {
@@ -202,6 +205,10 @@ impl Session<'_> {
             Stage::Fuzz => self.fuzz()?,
             Stage::Guest => return self.guest(Suite::Normal),
             Stage::BadDeviceTree => return self.guest(Suite::BadDeviceTree),
+            Stage::CApiGuest => {
+                self.needs_driver()?;
+                return capi::guest(context, self.kernel()?);
+            }
             Stage::DebugKernel => {
                 kernel::build(context, &self.debug_kernel())?;
             }

@@ -18,6 +18,8 @@ use crate::ui::Step;
 const BINDGEN: &str = "0.72.1";
 /// Target of the guest's programs where rustup has it: static, and linked without a cross gcc.
 const MUSL: &str = "aarch64-unknown-linux-musl";
+/// Target of what C programs of the guest link.
+pub(crate) const GLIBC: &str = debian_rust::TARGET;
 /// LLVM's version, as Debian's packages and the kernel's `LLVM=` name it.
 pub(crate) const LLVM: &str = "19";
 
@@ -93,6 +95,30 @@ impl Toolchain {
         command.envs(self.guest_env.iter().map(|(name, value)| (name, value)));
         command
     }
+}
+
+impl Toolchain {
+    /// The environment in which Cargo builds shared libraries for [`GLIBC`], which is completed.
+    pub(crate) fn for_glibc(&self) -> Result<Vec<(String, String)>> {
+        if self.target == GLIBC {
+            let environment = self.guest_env.iter().cloned();
+            return Ok(environment
+                .map(|(name, value)| (name, with_shared(&value)))
+                .collect());
+        }
+        let sysroot = capture(Command::new(&self.rustc).args(["--print", "sysroot"]))?;
+        complete_rustup(Path::new(sysroot.trim()), GLIBC)?;
+        let linker = "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER";
+        Ok(vec![(
+            linker.to_owned(),
+            "aarch64-linux-gnu-gcc".to_owned(),
+        )])
+    }
+}
+
+/// The flags without the one that rules shared libraries out.
+fn with_shared(flags: &str) -> String {
+    flags.replace(" -C target-feature=+crt-static", "")
 }
 
 /// Adds rust-src, the guest's target and the tools of `cargo xtask test` to rustup's toolchain.

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* A child of fork has none of its parent's buffers. */
+#define _GNU_SOURCE
+
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "check.h"
+
+/* Runs in a child, and says in the parent whether it found everything right. */
+static bool in_child(bool (*body)(void *), void *context)
+{
+	int status;
+	pid_t pid;
+
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0)
+		_exit(body(context) ? 0 : 1);
+	return pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) &&
+	       WEXITSTATUS(status) == 0;
+}
+
+struct inherited {
+	fpgamem_device_t *device;
+	fpgamem_buffer_t *ours, *owned;
+	unsigned char *data;
+};
+
+static bool wrong_in_child;
+
+/* The parent's `failed` would not tell the child. */
+#undef CHECK
+#define CHECK(condition)                                                       \
+	do {                                                                   \
+		if (!(condition)) {                                            \
+			failed(__FILE__, __LINE__, #condition);                \
+			wrong_in_child = true;                                 \
+		}                                                              \
+	} while (0)
+
+static void check_forked(int status, const fpgamem_error_t *error, int line)
+{
+	if (status != EPERM || error->code != FPGAMEM_E_FORKED) {
+		failed(__FILE__, line, "not the error of a child");
+		wrong_in_child = true;
+	}
+}
+
+#define FORKED(call)                                          \
+	do {                                                  \
+		int status = (call);                          \
+		check_forked(status, &error, __LINE__);       \
+	} while (0)
+
+/* Every call on a buffer; then frees them, and uses the memory at their place. */
+static bool child_uses_and_frees(void *context)
+{
+	struct inherited *it = context;
+	fpgamem_buffer_t *both[] = { it->ours, it->owned };
+	fpgamem_error_t error = { 0 };
+	unsigned char *mapped;
+	uint64_t addr;
+	size_t offset;
+	void *data;
+
+	for (int i = 0; i < 2; i++) {
+		fpgamem_range_t range = { both[i], 0, 1 };
+
+		FORKED(fpgamem_data(both[i], &data, &error));
+		FORKED(fpgamem_hand_over(both[i], FPGAMEM_TO_DEVICE, &error));
+		FORKED(fpgamem_take_back_unsafe(both[i], &error));
+		FORKED(fpgamem_hand_over_all(&both[i], 1, FPGAMEM_TO_DEVICE, &error));
+		FORKED(fpgamem_take_back_all_unsafe(&both[i], 1, &error));
+		FORKED(fpgamem_sync_for_device(both[i], 0, 1, &error));
+		FORKED(fpgamem_sync_for_cpu(both[i], 0, 1, &error));
+		FORKED(fpgamem_sync_ranges_for_device(&range, 1, &error));
+		FORKED(fpgamem_sync_ranges_for_cpu(&range, 1, &error));
+		FORKED(fpgamem_read(both[i], 0, &addr, 1, &error));
+		FORKED(fpgamem_write(both[i], 0, &addr, 1, &error));
+		FORKED(fpgamem_phys_addr_of(both[i], 0, &addr, &error));
+		FORKED(fpgamem_device_addr_of(both[i], 0, &addr, &error));
+		FORKED(fpgamem_offset_of(both[i], fpgamem_device_addr(both[i]), &offset, &error));
+		CHECK(!fpgamem_is_device_owned(both[i]));
+	}
+	/* What the child maps there is the child's. */
+	mapped = mmap(it->data, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+		      -1, 0);
+	CHECK(mapped == it->data);
+	memset(mapped, 0x77, 4096);
+	fpgamem_free(it->ours);
+	fpgamem_free(it->owned);
+	CHECK(mapped[0] == 0x77 && mapped[4095] == 0x77);
+	fpgamem_abandoned(it->device, &addr, NULL);
+	CHECK(addr == 0);
+	fpgamem_close(it->device);
+	return !wrong_in_child;
+}
+
+static void child_neither_uses_nor_frees_its_parents(fpgamem_device_t *device)
+{
+	struct inherited it = { device, allocated(device, 4096), allocated(device, 4096), NULL };
+	fpgamem_info_t before, after;
+
+	it.data = bytes_of(it.ours);
+	memset(it.data, 0x33, 4096);
+	CHECK(fpgamem_hand_over(it.owned, FPGAMEM_BIDIRECTIONAL, NULL) == 0);
+	CHECK(fpgamem_get_info(device, &before, NULL) == 0);
+	CHECK(in_child(child_uses_and_frees, &it));
+	CHECK(it.data[0] == 0x33 && it.data[4095] == 0x33);
+	CHECK(fpgamem_get_info(device, &after, NULL) == 0);
+	CHECK(before.free_bytes == after.free_bytes && before.nr_buffers == after.nr_buffers);
+	CHECK(fpgamem_is_device_owned(it.owned));
+	CHECK(fpgamem_take_back_unsafe(it.owned, NULL) == 0);
+	fpgamem_free(it.ours);
+	fpgamem_free(it.owned);
+}
+
+static bool child_uses_its_own(void *context)
+{
+	const fpgamem_device_t *parents = context;
+	fpgamem_device_t *device = NULL;
+	fpgamem_buffer_t *buffer;
+	int status = fpgamem_is_emulated(parents) ? fpgamem_open_emulated(NULL, &device, NULL) :
+						    fpgamem_open(&device, NULL);
+
+	CHECK(status == 0);
+	buffer = allocated(device, 100);
+	memset(bytes_of(buffer), 1, 100);
+	CHECK(fpgamem_hand_over(buffer, FPGAMEM_TO_DEVICE, NULL) == 0);
+	CHECK(fpgamem_take_back_unsafe(buffer, NULL) == 0);
+	fpgamem_free(buffer);
+	fpgamem_close(device);
+	return !wrong_in_child;
+}
+
+static void child_has_devices_of_its_own(fpgamem_device_t *device)
+{
+	CHECK(in_child(child_uses_its_own, device));
+}
+
+static bool child_asks_the_device(void *context)
+{
+	const fpgamem_device_t *device = context;
+	fpgamem_error_t error = { 0 };
+	fpgamem_buffer_t *buffer;
+	fpgamem_counts_t counts;
+	fpgamem_info_t info;
+
+	if (fpgamem_is_emulated(device)) {
+		FORKED(fpgamem_get_info(device, &info, &error));
+		FORKED(fpgamem_alloc(device, 1, &buffer, &error));
+		FORKED(fpgamem_emulated_counts(device, &counts, &error));
+	} else {
+		CHECK(fpgamem_get_info(device, &info, NULL) == 0);
+		buffer = allocated(device, 1);
+		bytes_of(buffer)[0] = 1;
+		fpgamem_free(buffer);
+	}
+	return !wrong_in_child;
+}
+
+static void child_has_the_node_but_no_emulated_device(fpgamem_device_t *device)
+{
+	CHECK(in_child(child_asks_the_device, device));
+}
+
+const struct test fork_tests[] = {
+	{ "child_neither_uses_nor_frees_its_parents", child_neither_uses_nor_frees_its_parents, false },
+	{ "child_has_devices_of_its_own", child_has_devices_of_its_own, false },
+	{ "child_has_the_node_but_no_emulated_device", child_has_the_node_but_no_emulated_device, false },
+	{ NULL, NULL, false },
+};

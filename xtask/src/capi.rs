@@ -1,0 +1,365 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! libfpgamem for C and C++: installed, moved, linked both ways and run, here and in the guest.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+
+use anyhow::{bail, Context as _, Result};
+
+use crate::context::Context;
+use crate::guest::{self, Job, MachineArgs};
+use crate::guest_tests::Report;
+use crate::kernel::Kernel;
+use crate::process::{capture, run};
+use crate::qemu::Program;
+use crate::setup;
+use crate::toolchain::GLIBC;
+use crate::ui::Step;
+
+/// The crate.
+const CRATE: &str = "libfpgamem/capi";
+
+/// What every program is compiled with.
+const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Werror", "-pedantic"];
+
+/// What programs here are watched by.
+const SANITIZERS: &str = "-fsanitize=address,undefined";
+
+/// The C library of the cross compiler, with what else shared programs need in the guest.
+const GUEST_LIBRARIES: [&str; 5] = [
+    "ld-linux-aarch64.so.1",
+    "libc.so.6",
+    "libgcc_s.so.1",
+    "libm.so.6",
+    "libstdc++.so.6",
+];
+
+/// A guest that takes longer hangs.
+const GUEST_TIMEOUT_SECONDS: u64 = 600;
+
+/// How a program gets the library.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Linkage {
+    Shared,
+    Static,
+}
+
+impl Linkage {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Shared => "shared",
+            Self::Static => "static",
+        }
+    }
+}
+
+/// An installed library, and the compilers of its users.
+struct Installed {
+    prefix: PathBuf,
+    programs: PathBuf,
+    cc: &'static str,
+    cxx: &'static str,
+    /// Options for all programs.
+    options: Vec<String>,
+    /// Whether static programs have nothing shared in them.
+    all_static: bool,
+}
+
+/// A program of the project.
+struct Source {
+    name: &'static str,
+    files: Vec<PathBuf>,
+    cxx: bool,
+}
+
+/// What there is to compile: the tests and the examples.
+fn sources(root: &Path) -> Result<Vec<Source>> {
+    let tests = root.join(CRATE).join("tests/c");
+    let mut files = Vec::new();
+    for entry in fs::read_dir(&tests)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "c") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    let example = |name: &str| vec![root.join("examples/c").join(name)];
+    let source = |name, files, cxx| Source { name, files, cxx };
+    Ok(vec![
+        source("capi-tests", files, false),
+        source("capi-raii", vec![tests.join("raii.cpp")], true),
+        source("transfer", example("transfer.c"), false),
+        source("transfer++", example("transfer.cpp"), true),
+    ])
+}
+
+/// Builds the library and installs it in a folder, for a target with its environment.
+fn install(
+    context: &Context,
+    prefix: &Path,
+    target: Option<(&str, &[(String, String)])>,
+) -> Result<()> {
+    let _ = fs::remove_dir_all(prefix);
+    let step = Step::start("build and install libfpgamem for C");
+    let mut make = Command::new("make");
+    make.arg("--silent")
+        .arg("-C")
+        .arg(context.root.join(CRATE))
+        .args(["all", "install"])
+        .arg(format!("CARGO={} --quiet", context.tools.cargo.display()))
+        .arg(format!("CARGO_TARGET_DIR={}", context.target.display()))
+        .arg(format!("PREFIX={}", prefix.display()));
+    if let Some((target, environment)) = target {
+        make.arg(format!("TARGET={target}"));
+        make.envs(environment.iter().map(|(name, value)| (name, value)));
+    }
+    capture(&mut make)?;
+    step.done();
+    Ok(())
+}
+
+impl Installed {
+    /// Compiles a program, and gives its file.
+    fn compile(&self, context: &Context, source: &Source, linkage: Linkage) -> Result<PathBuf> {
+        let program = self
+            .programs
+            .join(format!("{}-{}", source.name, linkage.name()));
+        let (compiler, standard) = if source.cxx {
+            (self.cxx, "-std=c++17")
+        } else {
+            (self.cc, "-std=c11")
+        };
+        let mut command = Command::new(compiler);
+        command
+            .arg(standard)
+            .args(WARNINGS)
+            .args(["-O2", "-g", "-pthread"])
+            .args(&self.options)
+            .arg(format!("-DVERSION=\"{}\"", env!("CARGO_PKG_VERSION")))
+            // The driver's header is where images have it.
+            .arg("-I")
+            .arg(self.programs.join("include"))
+            .args(&source.files)
+            .arg("-o")
+            .arg(&program);
+        match linkage {
+            Linkage::Shared => {
+                command.args(self.pkg_config(&["--cflags", "--libs"])?);
+            }
+            Linkage::Static => {
+                command.args(self.pkg_config(&["--cflags"])?);
+                command.arg(self.prefix.join("lib/libfpgamem.a"));
+                command.args(self.all_static.then_some("-static"));
+            }
+        }
+        command.current_dir(&context.root);
+        capture(&mut command)?;
+        Ok(program)
+    }
+
+    /// Puts the driver's header where images have it.
+    fn add_driver_header(&self, context: &Context) -> Result<()> {
+        let folder = self.programs.join("include/fpgamem");
+        fs::create_dir_all(&folder)?;
+        let header = context.root.join("driver/uapi/fpgamem.h");
+        fs::copy(header, folder.join("fpgamem.h"))?;
+        Ok(())
+    }
+
+    /// What `fpgamem.pc` says.
+    fn pkg_config(&self, what: &[&str]) -> Result<Vec<String>> {
+        let mut command = Command::new("pkg-config");
+        command.args(what).arg("fpgamem");
+        command.env("PKG_CONFIG_LIBDIR", self.prefix.join("lib/pkgconfig"));
+        let words = capture(&mut command)?;
+        Ok(words.split_whitespace().map(str::to_owned).collect())
+    }
+}
+
+/// The library as a user of this machine has it.
+pub(crate) fn host(context: &Context) -> Result<Report> {
+    setup::install_missing(
+        &context.cache,
+        &[(
+            "try libfpgamem from C and C++",
+            &["g++", "pkg-config", "cmake"],
+        )],
+    )?;
+    let folder = context.target.join("capi");
+    let prefix = folder.join("installed");
+    install(context, &prefix, None)?;
+    // What is installed can be moved.
+    let moved = folder.join("moved");
+    let _ = fs::remove_dir_all(&moved);
+    fs::rename(&prefix, &moved)?;
+    check_exports(context, &moved)?;
+
+    let installed = Installed {
+        programs: folder.join("programs"),
+        prefix: moved,
+        cc: "gcc",
+        cxx: "g++",
+        options: vec![SANITIZERS.to_owned()],
+        all_static: false,
+    };
+    installed.add_driver_header(context)?;
+    let mut report = Report::default();
+    for source in sources(&context.root)? {
+        for linkage in [Linkage::Shared, Linkage::Static] {
+            let program = installed.compile(context, &source, linkage)?;
+            let mut command = Command::new(&program);
+            command
+                .arg("--emulated")
+                .env("LD_LIBRARY_PATH", installed.prefix.join("lib"));
+            report.add_output(source.name, capture(&mut command));
+        }
+    }
+    with_cmake(context, &installed)?;
+    Ok(report)
+}
+
+/// The exported names are those of the list, and the name for the dynamic linker is the right one.
+fn check_exports(context: &Context, prefix: &Path) -> Result<()> {
+    let library = prefix.join("lib/libfpgamem.so");
+    let names = capture(
+        Command::new("nm")
+            .args(["-D", "--defined-only", "--format=posix"])
+            .arg(&library),
+    )?;
+    let exported: BTreeSet<&str> = names
+        .lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    let list = fs::read_to_string(context.root.join(CRATE).join("exports.list"))?;
+    let listed: BTreeSet<&str> = list.lines().filter(|line| !line.starts_with('#')).collect();
+    if exported != listed {
+        let differ: Vec<_> = exported.symmetric_difference(&listed).collect();
+        bail!("libfpgamem.so does not export what {CRATE}/exports.list says: {differ:?}");
+    }
+    let soname = fs::read_link(&library).context("libfpgamem.so is no link")?;
+    let dynamic = capture(Command::new("readelf").arg("-d").arg(&library))?;
+    let wanted = format!("[{}]", soname.display());
+    let named = dynamic.lines().find(|line| line.contains("(SONAME)"));
+    if !named.is_some_and(|line| line.contains(&wanted)) {
+        bail!("libfpgamem.so is installed as {wanted}, and calls itself {named:?}");
+    }
+    Ok(())
+}
+
+/// A project that finds the package with CMake.
+fn with_cmake(context: &Context, installed: &Installed) -> Result<()> {
+    let step = Step::start("build the examples with CMake");
+    let build = context.target.join("capi/cmake");
+    let _ = fs::remove_dir_all(&build);
+    let source = context.root.join("examples/c");
+    let prefix = installed.prefix.display();
+    capture(
+        Command::new("cmake")
+            .arg("-S")
+            .arg(source)
+            .arg("-B")
+            .arg(&build)
+            .arg(format!("-DCMAKE_PREFIX_PATH={prefix}")),
+    )?;
+    capture(Command::new("cmake").arg("--build").arg(&build))?;
+    for program in ["transfer", "transfer-static", "transfer++"] {
+        capture(Command::new(build.join(program)).arg("--emulated"))?;
+        let missing = Command::new(build.join(program))
+            .env("FPGAMEM_DEVICE", "/nonexistent/fpgamem")
+            .output()?;
+        if missing.status.code() != Some(2) {
+            bail!("{program} without a device ended with {}", missing.status);
+        }
+    }
+    step.done();
+    Ok(())
+}
+
+/// The same programs on the emulated board, with its driver.
+pub(crate) fn guest(context: &Context, kernel: &Kernel) -> Result<Report> {
+    setup::install_missing(
+        &context.cache,
+        &[(
+            "try libfpgamem from C and C++ in the guest",
+            &[
+                "gcc-aarch64-linux-gnu",
+                "g++-aarch64-linux-gnu",
+                "pkg-config",
+            ],
+        )],
+    )?;
+    let folder = context.target.join("capi").join(GLIBC);
+    let prefix = folder.join("installed");
+    let environment = context.tools.for_glibc()?;
+    install(context, &prefix, Some((GLIBC, &environment)))?;
+    let installed = Installed {
+        programs: folder.join("programs"),
+        prefix,
+        cc: "aarch64-linux-gnu-gcc",
+        cxx: "aarch64-linux-gnu-g++",
+        options: vec!["-s".to_owned()],
+        all_static: true,
+    };
+    installed.add_driver_header(context)?;
+    let mut files = guest::base_files(context, kernel, &[])?;
+    for source in sources(&context.root)? {
+        for linkage in [Linkage::Shared, Linkage::Static] {
+            let program = installed.compile(context, &source, linkage)?;
+            let name = format!("/usr/local/bin/{}-{}", source.name, linkage.name());
+            files.add(&program, &name)?;
+        }
+    }
+    let stripped = installed.programs.join("libfpgamem.so.stripped");
+    let library = fs::canonicalize(installed.prefix.join("lib/libfpgamem.so"))?;
+    let mut strip = Command::new("aarch64-linux-gnu-strip");
+    run(strip.arg("-o").arg(&stripped).arg(&library))?;
+    let soname = fs::read_link(installed.prefix.join("lib/libfpgamem.so"))?;
+    files.add(&stripped, &format!("/lib/{}", soname.display()))?;
+    for name in GUEST_LIBRARIES {
+        let mut find = Command::new(installed.cc);
+        let path = capture(find.arg(format!("-print-file-name={name}")))?;
+        files.add(Path::new(path.trim()), &format!("/lib/{name}"))?;
+    }
+    let script = context.root.join("xtask/guest/check-capi");
+    files.add(&script, "/usr/local/bin/check-capi")?;
+    let job = Job {
+        command: vec!["check-capi".to_owned()],
+        files,
+        machine: MachineArgs::for_tests(2, GUEST_TIMEOUT_SECONDS),
+        cache_model: None,
+    };
+    let output = Arc::new(Mutex::new(String::new()));
+    let shared = Arc::clone(&output);
+    let keep = move |line: &str| {
+        if let Ok(mut output) = shared.lock() {
+            output.push_str(line);
+            output.push('\n');
+        }
+    };
+    let outcome = guest::run(context, kernel, &job, Program::Lines(Box::new(keep)))?;
+    let output = output.lock().map(|text| text.clone()).unwrap_or_default();
+    let mut report = Report::default();
+    let ended = match outcome {
+        Ok(0) => Ok(output),
+        Ok(status) => Err(anyhow::anyhow!("check-capi ended with {status}:\n{output}")),
+        Err(why) => Err(anyhow::anyhow!("{why}\nwhat was printed:\n{output}")),
+    };
+    report.add_output("check-capi", ended);
+    Ok(report)
+}
+
+impl Report {
+    /// Takes account of what a program printed, or of its failure.
+    fn add_output(&mut self, program: &str, output: Result<String>) {
+        match output {
+            Ok(output) => output
+                .lines()
+                .for_each(|line| self.totals.line(program, line)),
+            Err(error) => self.problems.push(format!("{error:#}")),
+        }
+    }
+}
