@@ -68,7 +68,8 @@ impl Recipe {
                 statement.pop();
                 statement.push_str(lines.next().context("the last line ends in a backslash")?);
             }
-            if let Some(names) = statement.strip_prefix("inherit ") {
+            let inherit = |word| statement.strip_prefix(word);
+            if let Some(names) = inherit("inherit ").or_else(|| inherit("inherit_defer ")) {
                 self.inherits
                     .extend(names.split_whitespace().map(str::to_owned));
             } else if let Some(name) = statement.strip_prefix("require ") {

@@ -2,7 +2,7 @@
 SUMMARY = "Group that may use the nodes of fpgamem"
 DESCRIPTION = "The group fpgamem, and the udev rule that gives it the nodes."
 SECTION = "base"
-LICENSE = "MIT OR Apache-2.0"
+LICENSE = "MIT | Apache-2.0"
 LIC_FILES_CHKSUM = "\
     file://LICENSES/Apache-2.0.txt;md5=86d3f3a95c324c9479bd8986968f4327 \
     file://LICENSES/MIT.txt;md5=0635ec3a6ece67bf657bda470c5947bf \
@@ -13,7 +13,7 @@ SRC_URI = "file://70-fpgamem.rules;subdir=fpgamem"
 
 inherit allarch fpgamem_source useradd
 
-S = "${UNPACKDIR}/fpgamem"
+S = "${FPGAMEM_UNPACKDIR}/fpgamem"
 
 do_configure[noexec] = "1"
 do_compile[noexec] = "1"

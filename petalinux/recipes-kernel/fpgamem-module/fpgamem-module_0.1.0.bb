@@ -9,7 +9,7 @@ FPGAMEM_SOURCES = "driver LICENSES"
 
 inherit fpgamem_source module-rust
 
-S = "${UNPACKDIR}/fpgamem/driver"
+S = "${FPGAMEM_UNPACKDIR}/fpgamem/driver"
 
 EXTRA_OEMAKE += "KDIR=${STAGING_KERNEL_DIR}"
 

@@ -47,7 +47,7 @@ impl Work {
         let mut known = Known::from([
             ("PN", name),
             ("D", shown(&image)),
-            ("UNPACKDIR", shown(&unpacked)),
+            ("FPGAMEM_UNPACKDIR", shown(&unpacked)),
             ("TARGET_DBGSRC_DIR", "/usr/src/debug".to_owned()),
             ("nonarch_base_libdir", NONARCH_BASE_LIBDIR.to_owned()),
             ("bindir", "/usr/bin".to_owned()),
