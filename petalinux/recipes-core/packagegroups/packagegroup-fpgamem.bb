@@ -10,6 +10,8 @@ inherit packagegroup
 RDEPENDS:${PN} = "\
     fpgamem-examples \
     fpgamem-module \
+    fpgamem-tool \
     fpgamem-udev \
+    libfpgamem \
 "
 RRECOMMENDS:${PN} = "kernel-module-uio-pdrv-genirq"

@@ -1,24 +1,28 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-SUMMARY = "Header and example programs for the buffers of fpgamem"
-DESCRIPTION = "The C header of the driver's calls, and programs that show how to use its buffers."
+SUMMARY = "Library for buffers that an FPGA shares, its command and examples"
+DESCRIPTION = "libfpgamem for C and C++ with pkg-config and CMake files, the command fpgamem, example programs."
 SECTION = "libs"
 
 require libfpgamem.inc
 
 inherit cargo cargo-update-recipe-crates
 
-CARGO_BUILD_FLAGS += "--package fpgamem-examples --bins"
+CARGO_BUILD_FLAGS += "--package fpgamem-capi --package fpgamem-tool --package fpgamem-examples"
 
 do_install() {
-    install -d ${D}${bindir} ${D}${includedir}/fpgamem
-    for program in quickstart stream replay cnn; do
+    oe_runmake -C ${S}/libfpgamem/capi install DESTDIR=${D} PREFIX=${prefix} LIBDIR=${libdir} \
+        INCLUDEDIR=${includedir} PC_PREFIX=${prefix} \
+        CARGO_TARGET_DIR=${B}/target TARGET=${RUST_HOST_SYS}
+    install -d ${D}${includedir}/fpgamem
+    install -m 0644 ${S}/driver/uapi/fpgamem.h ${D}${includedir}/fpgamem/
+    install -d ${D}${bindir}
+    install -m 0755 ${B}/target/${CARGO_TARGET_SUBDIR}/fpgamem ${D}${bindir}/
+    for program in first quickstart stream replay cnn; do
         install -m 0755 ${B}/target/${CARGO_TARGET_SUBDIR}/$program ${D}${bindir}/fpgamem-$program
     done
-    install -m 0644 ${S}/driver/uapi/fpgamem.h ${D}${includedir}/fpgamem/
 }
 
-PACKAGES =+ "fpgamem-examples"
+PACKAGES =+ "fpgamem-tool fpgamem-examples"
+FILES:fpgamem-tool += "${bindir}/fpgamem"
 FILES:fpgamem-examples += "${bindir}/fpgamem-*"
-RRECOMMENDS:fpgamem-examples += "fpgamem-module"
-# Without a shared library the runtime package holds nothing.
-ALLOW_EMPTY:${PN} = "1"
+RRECOMMENDS:fpgamem-tool += "fpgamem-module"
