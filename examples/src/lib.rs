@@ -10,6 +10,7 @@
 pub mod accel;
 pub mod cnn;
 pub mod footprint;
+pub mod network;
 // Commands of Paddle's clients, and slices of their tensors.
 #[allow(unsafe_code)]
 pub mod paddle;

@@ -32,9 +32,11 @@ pub mod kernel_log;
 pub mod mapping;
 #[expect(unsafe_code, reason = "ioctl")]
 pub mod node;
+pub mod paddle;
 pub mod pattern;
 pub mod pointers;
 pub mod quarantine;
+pub mod replay;
 #[cfg(target_arch = "aarch64")]
 #[expect(unsafe_code, reason = "an instruction that marks a place")]
 pub mod steps;

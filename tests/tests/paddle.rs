@@ -9,24 +9,14 @@
 use fpgamem_shared::paddle_abi as paddle;
 use fpgamem_tests::debugfs::lines;
 use fpgamem_tests::driver::Unbound;
+use fpgamem_tests::paddle::{call, NODE};
 use fpgamem_tests::{in_child, Balance, Errno, MapFlags, Mapping, Node, PAGE, READ_WRITE};
 
-const NODE: &str = "/dev/fpgadrv0";
 const LINE: u64 = 64;
 
 /// An open file of the node of family A.
 fn open() -> Node {
     Node::open_path(NODE)
-}
-
-/// Issues a command whose argument is two numbers, and gives back what the kernel left of them.
-fn call(node: &Node, command: u32, first: u64, second: u64) -> Result<(u64, u64), Errno> {
-    // The oldest numbers promise more than their structure has.
-    let memory = Mapping::anonymous(2 * PAGE, READ_WRITE);
-    memory.store(0, first);
-    memory.store(8, second);
-    node.command_at(command, &memory, 0)?;
-    Ok((memory.load(0), memory.load(8)))
 }
 
 /// Lines cleaned, and lines cleaned and invalidated, by a command of family A.

@@ -29,12 +29,18 @@ const FAULTS_INSIDE: &str = "faults_inside";
 /// the whole mapping, which takes long to make for a large one.
 const FAULTS_INSIDE_REGION: u64 = 32 << 20;
 
+/// The test program whose load needs a region of its own size.
+const PADDLE_LARGE: &str = "paddle_large";
+
+/// That region, in bytes.
+const PADDLE_LARGE_REGION: u64 = 512 << 20;
+
 /// The region, in bytes, of the debug kernel, which takes minutes to fill a larger one. There are
 /// tests that make 10,000 buffers.
 const DEBUG_REGION: u64 = 256 << 20;
 
 /// Test programs that take minutes each on the debug kernel: they run there in the long form alone.
-const SLOW_ON_DEBUG: [&str; 11] = [
+const SLOW_ON_DEBUG: [&str; 13] = [
     "concurrency",
     "door",
     "exhaustion",
@@ -42,6 +48,8 @@ const SLOW_ON_DEBUG: [&str; 11] = [
     "library_caches",
     "library_quarantine",
     "module",
+    PADDLE_LARGE,
+    "paddle_replay",
     "pool_pattern",
     "storm",
     "unbind",
@@ -58,6 +66,8 @@ pub(crate) enum Suite {
     Normal,
     /// What needs the debug kernel.
     FaultsInside,
+    /// What needs a region of another size.
+    PaddleLarge,
     BadDeviceTree,
 }
 
@@ -67,6 +77,7 @@ impl Suite {
         match program {
             BAD_DEVICE_TREE => Self::BadDeviceTree,
             FAULTS_INSIDE => Self::FaultsInside,
+            PADDLE_LARGE => Self::PaddleLarge,
             _ => Self::Normal,
         }
     }
@@ -99,6 +110,7 @@ pub(crate) fn machine(
     MachineArgs {
         region: match (suite, lane) {
             (Suite::FaultsInside, _) => Some(FAULTS_INSIDE_REGION),
+            (Suite::PaddleLarge, _) => Some(PADDLE_LARGE_REGION),
             (Suite::Normal, Lane::Debug) => Some(DEBUG_REGION),
             _ => None,
         },

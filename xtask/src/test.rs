@@ -203,7 +203,13 @@ impl Session<'_> {
                 demo::check(context, self.kernel()?, None)?;
             }
             Stage::Fuzz => self.fuzz()?,
-            Stage::Guest => return self.guest(Suite::Normal),
+            Stage::Guest => {
+                let mut sum = self.guest(Suite::Normal)?;
+                let large = self.guest(Suite::PaddleLarge)?;
+                sum.totals.add(large.totals);
+                sum.problems.extend(large.problems);
+                return Ok(sum);
+            }
             Stage::BadDeviceTree => return self.guest(Suite::BadDeviceTree),
             Stage::CApiGuest => {
                 self.needs_driver()?;
@@ -331,7 +337,13 @@ impl Session<'_> {
         } else {
             &quick
         };
-        for suite in [Suite::Normal, Suite::FaultsInside, Suite::BadDeviceTree] {
+        let suites = [
+            Suite::Normal,
+            Suite::FaultsInside,
+            Suite::PaddleLarge,
+            Suite::BadDeviceTree,
+        ];
+        for suite in suites {
             let machine =
                 guest_tests::machine(context, Lane::Debug, suite, 2, DEBUG_GUEST_TIMEOUT_SECONDS);
             let report = guest_tests::run(context, &kernel, suite, only, machine, None)?;
