@@ -24,6 +24,12 @@ const KERNEL_SCHEMAS: &str = "dts/kernel-bindings.txt";
 /// Trees that are wrong on purpose begin with this; the schema must find fault with them.
 const WRONG: &str = "test-bad-";
 
+/// Each overlay, with the tree that it is for.
+const OVERLAYS: [(&str, &str); 2] = [
+    ("accelerator", "qemu-zcu102"),
+    ("fpgamem-pl", "test-pl-base"),
+];
+
 /// Checks all of `dts/` against its own schemas and the kernel's.
 pub(crate) fn check(context: &Context, kernel_source: &Path) -> Result<()> {
     let programs = python::install(&context.cache, "dtschema", DTSCHEMA)?;
@@ -54,13 +60,17 @@ pub(crate) fn check(context: &Context, kernel_source: &Path) -> Result<()> {
             .map(|n| n.to_string_lossy().into_owned())
             .unwrap_or_default();
         let dtb = dir.join(format!("{name}.dtb"));
-        silent(Command::new("dtc").arg("-o").args([&dtb, &tree]))?;
+        silent(Command::new("dtc").args(["-@", "-o"]).args([&dtb, &tree]))?;
         let wrong = name.starts_with(WRONG);
         match (wrong, silent(validate().arg(&dtb))) {
             (true, Ok(())) => bail!("the schemas find nothing wrong with {}", tree.display()),
             (false, Err(error)) => return Err(error),
             _ => {}
         }
+    }
+    for tree in with_extension(&context.root.join("dts"), "dtso")? {
+        let merged = overlaid(&tree, &dir).with_context(|| tree.display().to_string())?;
+        silent(validate().arg(&merged))?;
     }
     for schema in own {
         let example = output(Command::new(programs.join("dt-extract-example")).arg(&schema))?;
@@ -76,6 +86,29 @@ pub(crate) fn check(context: &Context, kernel_source: &Path) -> Result<()> {
         silent(validate().arg(&dtb)).with_context(|| schema.display().to_string())?;
     }
     Ok(())
+}
+
+/// Compiles an overlay and applies it to its tree, as a boot loader or the kernel would.
+fn overlaid(overlay: &Path, dir: &Path) -> Result<PathBuf> {
+    let name = overlay.file_stem().unwrap_or_default().to_string_lossy();
+    let known = OVERLAYS.iter().find(|(overlay, _)| *overlay == name);
+    let (_, base) = known.context("no tree is known that this overlay is for")?;
+    let compiled = dir.join(format!("{name}.dtbo"));
+    // Cells and interrupt parents belong to the tree: what matters is how both look together.
+    let mut dtc = Command::new("dtc");
+    dtc.args(["-@", "-q", "-I", "dts", "-O", "dtb", "-o"]);
+    silent(dtc.args([&compiled, overlay]))?;
+    let merged = dir.join(format!("{base}+{name}.dtb"));
+    let mut apply = Command::new("fdtoverlay");
+    apply.arg("-i").arg(dir.join(format!("{base}.dtb")));
+    silent(apply.arg("-o").args([&merged, &compiled]))?;
+    let mut check = Command::new("dtc");
+    silent(
+        check
+            .args(["-I", "dtb", "-O", "dtb", "-o", "/dev/null"])
+            .arg(&merged),
+    )?;
+    Ok(merged)
 }
 
 /// Copies the schemas into one tree and returns the project's own.
