@@ -17,8 +17,9 @@ mod tests;
 pub use descriptor::{Conv3x3, MatMul, Output};
 pub use ring::Ring;
 
-use crate::uio::{Interrupt, Registers, UioError, UioRegisters};
+use crate::uio::{Interrupt, Registers, UioRegisters};
 use descriptor::{Descriptor, DESCRIPTOR_BYTES, STATUS_OFFSET};
+use fpgamem::mmio::RegisterError;
 use fpgamem::{Device, DeviceBuffer, Direction};
 use std::io;
 use std::time::{Duration, Instant};
@@ -76,7 +77,7 @@ pub enum AccelError {
         "there is no accelerator to be used; the test board has one under the cache model only \
          (cargo xtask guest --cache-model)"
     )]
-    Registers(#[from] UioError),
+    Registers(#[from] RegisterError),
 
     /// The registers are those of something else.
     #[error(

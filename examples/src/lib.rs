@@ -10,6 +10,9 @@
 pub mod accel;
 pub mod cnn;
 pub mod footprint;
+// Where the driver says that the kernel has finished.
+#[allow(unsafe_code)]
+pub mod hls;
 pub mod network;
 // Commands of Paddle's clients, and slices of their tensors.
 #[allow(unsafe_code)]
@@ -22,7 +25,7 @@ pub mod replay;
 #[allow(unsafe_code)]
 pub mod stream;
 pub mod trace;
-// Register accesses.
+// The promise about the bus masters.
 #[allow(unsafe_code)]
 pub mod uio;
 pub mod zdma;

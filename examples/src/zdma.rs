@@ -10,7 +10,8 @@ mod emulated;
 
 pub use emulated::EmulatedRegisters;
 
-use crate::uio::{Registers, UioError, UioRegisters};
+use crate::uio::{Registers, UioRegisters};
+use fpgamem::mmio::RegisterError;
 use fpgamem::{DeviceAddr, DeviceBuffer};
 use std::time::{Duration, Instant};
 
@@ -53,7 +54,7 @@ const MAX_BYTES: usize = (1 << 30) - 1;
 pub enum ZdmaError {
     /// The registers cannot be used.
     #[error(transparent)]
-    Registers(#[from] UioError),
+    Registers(#[from] RegisterError),
 
     /// A transfer has 1 to 2^30 - 1 bytes, and those are in both buffers.
     #[error("cannot copy {len} bytes from a buffer of {src} to one of {dst}, at most {MAX_BYTES}")]

@@ -91,6 +91,18 @@ mod instructions {
         // SAFETY: A barrier has no effect on memory but ordering.
         unsafe { asm!("dsb sy", options(nostack, preserves_flags)) };
     }
+
+    /// Lets a device see, before a register is written, all that was stored before.
+    pub(crate) fn before_register_write() {
+        // SAFETY: As above.
+        unsafe { asm!("dmb oshst", options(nostack, preserves_flags)) };
+    }
+
+    /// Keeps what follows a read of a register behind it.
+    pub(crate) fn after_register_read() {
+        // SAFETY: As above.
+        unsafe { asm!("dmb oshld", options(nostack, preserves_flags)) };
+    }
 }
 
 #[cfg(not(target_arch = "aarch64"))]
@@ -106,9 +118,19 @@ mod instructions {
     pub(crate) fn maintain(_: Maintenance, _: &Map, _: Range<usize>, _: usize) {}
 
     pub(crate) fn barrier() {}
+
+    pub(crate) fn before_register_write() {
+        std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
+    }
+
+    pub(crate) fn after_register_read() {
+        std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
+    }
 }
 
-pub(crate) use instructions::{barrier, lines, maintain};
+pub(crate) use instructions::{
+    after_register_read, barrier, before_register_write, lines, maintain,
+};
 
 #[cfg(test)]
 mod tests {

@@ -73,6 +73,11 @@
 //! [`Device::open_u_dma_buf`] cuts buffers from the one buffer of a u-dma-buf node, for boards whose
 //! kernel cannot load the driver. [`Device::guarantees`] says what is lost.
 //!
+//! # Registers
+//!
+//! Module [`mmio`] has what else an accelerator needs: its registers and its interrupt, on a board and on
+//! the emulated device.
+//!
 //! # End of a buffer
 //!
 //! A [`Buffer`] that is dropped is unmapped and its blocks return to the pool. A [`DeviceBuffer`] that is
@@ -116,6 +121,7 @@ mod inner;
 #[allow(unsafe_code)]
 mod map;
 mod memory;
+pub mod mmio;
 mod parts;
 mod pool;
 mod ranges;
