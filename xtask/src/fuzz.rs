@@ -2,13 +2,25 @@
 
 //! The fuzzer of the driver's ABI, in the guest.
 
+mod coverage;
+mod places;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::sync::{Arc, Mutex};
+
 use anyhow::{bail, Result};
 
 use crate::context::Context;
+use crate::driver::{self, Checks};
 use crate::guest::{self, Job, MachineArgs, HARNESS_FAILED};
 use crate::kernel::{self, Kernel, KernelArgs};
 use crate::programs;
 use crate::qemu::Program;
+use coverage::Coverage;
+
+/// The kernel that watches, and that has KCOV.
+const DEBUG: &str = "debug";
 
 /// A region that random buffers fill and fragment.
 const REGION_BYTES: u64 = 8 << 20;
@@ -24,6 +36,9 @@ pub(crate) struct FuzzArgs {
     /// Length of the sequence
     #[arg(long, value_name = "N", default_value_t = 150_000)]
     operations: u64,
+    /// Tell by KCOV which code of the driver was reached and which was not, on the debug kernel
+    #[arg(long)]
+    coverage: bool,
     /// How often a storm allocates and frees its buffers; 48 times without this, on the debug kernel,
     /// which traces each allocation of its own memory, 3 times
     #[arg(long, value_name = "N")]
@@ -52,6 +67,8 @@ pub(crate) struct Sequence {
     pub(crate) operations: u64,
     pub(crate) storm_rounds: u64,
     pub(crate) timeout: u64,
+    /// By KCOV.
+    pub(crate) coverage: bool,
 }
 
 impl Sequence {
@@ -61,6 +78,7 @@ impl Sequence {
         operations: SHORT_OPERATIONS,
         storm_rounds: STORM_ROUNDS,
         timeout: SHORT_TIMEOUT_SECONDS,
+        coverage: false,
     };
 
     /// The long one, on the plain kernel.
@@ -101,6 +119,7 @@ pub(crate) fn run(
     ] {
         command.push(format!("--{option}={value}"));
     }
+    command.extend(sequence.coverage.then(|| "--coverage".to_owned()));
     let job = Job {
         command,
         files,
@@ -122,23 +141,64 @@ pub(crate) fn check(context: &Context, kernel: &Kernel, sequence: Sequence) -> R
 
 /// `cargo xtask fuzz`: the exit status for the process.
 pub(crate) fn main(context: &Context, args: &FuzzArgs) -> Result<i32> {
-    let kernel = kernel::build(context, &args.kernel)?;
-    let fuzzer = programs::fuzz(context)?;
-    let rounds = match args.kernel.kernel.as_str() {
-        "debug" => STORM_ROUNDS_DEBUG,
+    let mut kernel = args.kernel.clone();
+    if args.coverage {
+        DEBUG.clone_into(&mut kernel.kernel);
+    }
+    let rounds = match kernel.kernel.as_str() {
+        DEBUG => STORM_ROUNDS_DEBUG,
         _ => STORM_ROUNDS,
     };
+    let kernel = kernel::build(context, &kernel)?;
+    let fuzzer = programs::fuzz(context)?;
     let sequence = Sequence {
         seed: args.seed,
         operations: args.operations,
         storm_rounds: args.storm_rounds.unwrap_or(rounds),
         timeout: args.timeout,
+        coverage: args.coverage,
     };
-    match run(context, &kernel, &fuzzer, sequence, Program::Foreground)? {
+    let outcome = if args.coverage {
+        run_for_coverage(context, &kernel, &fuzzer, sequence)?
+    } else {
+        run(context, &kernel, &fuzzer, sequence, Program::Foreground)?
+    };
+    match outcome {
         Ok(status) => Ok(status),
         Err(why) => {
             eprintln!("{why}");
             Ok(HARNESS_FAILED)
         }
     }
+}
+
+/// Runs a sequence, and tells what of the driver it reached.
+fn run_for_coverage(
+    context: &Context,
+    kernel: &Kernel,
+    fuzzer: &[programs::Program],
+    sequence: Sequence,
+) -> Result<guest::Outcome> {
+    let reached = Arc::new(Mutex::new(BTreeSet::new()));
+    let shared = Arc::clone(&reached);
+    let keep = move |line: &str| match (coverage::offsets(line), shared.lock()) {
+        (Some(offsets), Ok(mut reached)) => reached.extend(offsets),
+        _ => println!("{line}"),
+    };
+    let output = Program::Lines(Box::new(keep));
+    let outcome = run(context, kernel, fuzzer, sequence, output)?;
+
+    let module = driver::build(context, kernel, Checks::Compiler)?;
+    let sources = context.root.join("driver");
+    let scratch = context.target.join("coverage.ko");
+    let places = places::of_module(&module, &sources, &scratch)?;
+    let reached = reached.lock().map(|set| set.clone()).unwrap_or_default();
+    let (report, branches) = Coverage::new(&sources, places, &reached)?.report();
+    let file = context.target.join("coverage-branches.txt");
+    fs::write(&file, branches)?;
+    println!(
+        "\n{report}\nbranches not taken of other lines: {}",
+        file.display()
+    );
+    Ok(outcome)
 }

@@ -2,6 +2,7 @@
 
 //! The coordinator: chooses operations, has workers carry them out, and compares.
 
+use crate::coverage::Trace;
 use crate::kinds::{Kind, Tally, KINDS};
 use crate::message::{Action, Answer, Request, Socket};
 use crate::model::{Model, Vma};
@@ -39,6 +40,8 @@ pub(crate) struct Fuzzer {
     /// The last requests.
     recent: VecDeque<Recent>,
     number: u64,
+    /// What the coordinator itself reaches.
+    pub(crate) trace: Option<Trace>,
     /// How often a storm allocates and frees its buffers.
     pub(crate) storm_rounds: u64,
     /// Allocations and frees in storms.
@@ -198,10 +201,17 @@ impl Fuzzer {
             if self.model.counts.quarantined != quarantined {
                 self.end_quarantines()?;
             }
+            self.collect();
             if let Some(outcome) = step {
                 tally.add(*kind, outcome, start.elapsed());
                 return Ok(());
             }
+        }
+    }
+
+    fn collect(&self) {
+        if let Some(trace) = &self.trace {
+            trace.collect();
         }
     }
 
@@ -224,7 +234,9 @@ impl Fuzzer {
         self.end(last, true)?;
         self.end_quarantines()?;
         same("buffers at the end", 0, self.model.buffers.len())?;
-        self.debugfs().map(drop)
+        self.debugfs()?;
+        self.collect();
+        Ok(())
     }
 
     fn report(&self, why: &str) -> String {
@@ -270,6 +282,7 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
         before,
         recent: VecDeque::new(),
         number: 0,
+        trace: Trace::start().map_err(|errno| format!("KCOV: {errno}"))?,
         storm_rounds: args.storm_rounds,
         storm_calls: 0,
     };

@@ -29,6 +29,8 @@ impl Fuzzer {
         let fail = |errno| format!("a new worker: {errno}");
         let (ours, theirs) = Socket::pair().map_err(fail)?;
         let Some(pid) = sys::fork_child().map_err(fail)? else {
+            // The coordinator's.
+            drop(self.trace.take());
             let status = worker::map_scratch();
             if status.is_err() {
                 sys::exit(3);

@@ -10,6 +10,7 @@
 
 #![deny(unsafe_code)]
 
+mod coverage;
 mod descriptors;
 mod fuzzer;
 mod ioctls;
@@ -42,12 +43,23 @@ struct Args {
     /// How often a storm allocates and frees its buffers
     #[arg(long, default_value_t = 48)]
     storm_rounds: u64,
+    /// Tell which code of the driver was reached, by KCOV
+    #[arg(long)]
+    coverage: bool,
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
     println!("seed {}, {} operations", args.seed, args.operations);
-    match fuzzer::run(&args) {
+    if args.coverage {
+        if let Err(why) = coverage::prepare() {
+            println!("{why}");
+            return ExitCode::FAILURE;
+        }
+    }
+    let result = fuzzer::run(&args);
+    coverage::print();
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(report) => {
             println!("{report}");

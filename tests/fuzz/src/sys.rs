@@ -2,8 +2,9 @@
 
 //! System calls and memory accesses that are named by numbers.
 //!
-//! A worker's own memory lies outside [`ARENA`] and the scratch page; the coordinator names only
-//! addresses there, or such as are not mapped. So nothing here touches memory that Rust knows of.
+//! A worker's own memory lies outside [`ARENA`], the scratch page and the areas for coverage; only
+//! addresses there are named, or such as are not mapped. So nothing here touches memory that Rust
+//! knows of.
 
 use nix::errno::Errno;
 use nix::unistd::{fork, ForkResult, Pid};
@@ -18,6 +19,12 @@ pub(crate) const ARENA_BYTES: u64 = 4 << 30;
 
 /// The page for arguments of ioctls. What lies after it is never mapped.
 pub(crate) const SCRATCH: u64 = 0x8_0000_0000;
+
+/// What of the driver's code was reached, see [`crate::coverage`].
+pub(crate) const REACHED: u64 = 0x9_0000_0000;
+
+/// Bytes of that: a word for each instruction of 512 KiB of code.
+pub(crate) const REACHED_BYTES: u64 = 1 << 20;
 
 /// Bytes of a page.
 pub(crate) const PAGE: u64 = 4096;
@@ -37,9 +44,23 @@ pub(crate) fn syscall(number: u64, args: [u64; 6]) -> Result<u64, Errno> {
     Errno::result(result).map(i64::cast_unsigned)
 }
 
+/// Maps memory that can be read and written, at a place of the kernel's choice if `address` is 0.
+pub(crate) fn map(address: u64, len: u64, flags: i32, file: u64) -> Result<u64, Errno> {
+    let protection = (libc::PROT_READ | libc::PROT_WRITE).unsigned_abs().into();
+    let args = [
+        address,
+        len,
+        protection,
+        flags.unsigned_abs().into(),
+        file,
+        0,
+    ];
+    syscall(libc::SYS_mmap.unsigned_abs(), args)
+}
+
 /// Loads a word, aligned.
 pub(crate) fn load(address: u64) -> u64 {
-    // SAFETY: in the arena or the scratch page; where it is not mapped, the worker dies of a signal.
+    // SAFETY: in one of the places that are named above; where it is not mapped, the worker dies of a signal.
     unsafe { pointer(address).read_volatile() }
 }
 

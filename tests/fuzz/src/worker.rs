@@ -2,6 +2,7 @@
 
 //! A worker: does what it is told, one request at a time.
 
+use crate::coverage::Trace;
 use crate::message::{Action, Answer, Request, Socket, PAYLOAD};
 use crate::{storm, sys};
 use nix::errno::Errno;
@@ -23,21 +24,12 @@ pub(crate) fn run(socket: OwnedFd) -> ! {
 
 /// Maps the scratch page of a worker that is no copy of another one.
 pub(crate) fn map_scratch() -> Result<(), Errno> {
-    let protection = libc::PROT_READ | libc::PROT_WRITE;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE;
-    let (protection, flags) = (protection.unsigned_abs(), flags.unsigned_abs());
-    let args = [
-        sys::SCRATCH,
-        sys::PAGE,
-        protection.into(),
-        flags.into(),
-        u64::MAX,
-        0,
-    ];
-    sys::syscall(libc::SYS_mmap.unsigned_abs(), args).map(drop)
+    sys::map(sys::SCRATCH, sys::PAGE, flags, u64::MAX).map(drop)
 }
 
 fn serve(mut socket: Socket) -> Result<(), Errno> {
+    let mut trace = Trace::start()?;
     loop {
         let (request, file) = socket.receive_request()?;
         if request.action == Action::Exit {
@@ -53,6 +45,8 @@ fn serve(mut socket: Socket) -> Result<(), Errno> {
                 Ok(None) => {
                     sys::end_with_parent();
                     socket = end.into();
+                    drop(trace);
+                    trace = Trace::start()?;
                     continue;
                 }
                 Ok(Some(pid)) => answer.result = Ok(pid),
@@ -63,17 +57,28 @@ fn serve(mut socket: Socket) -> Result<(), Errno> {
             }
             (Action::Give, _) => given = i32::try_from(request.args[0]).ok(),
             _ if request.thread => {
-                let done = std::thread::scope(|scope| {
-                    scope.spawn(|| carry_out(&request, &mut answer)).join()
-                });
-                if done.is_err() {
+                let work = || in_thread(&request, &mut answer);
+                let done = std::thread::scope(|scope| scope.spawn(work).join());
+                if !matches!(done, Ok(Ok(()))) {
                     answer.result = Err(Errno::EPROTO);
                 }
             }
             _ => carry_out(&request, &mut answer),
         }
+        if let Some(trace) = &trace {
+            trace.collect();
+        }
         socket.send_answer(&answer, given)?;
     }
+}
+
+fn in_thread(request: &Request, answer: &mut Answer) -> Result<(), Errno> {
+    let trace = Trace::start()?;
+    carry_out(request, answer);
+    if let Some(trace) = trace {
+        trace.collect();
+    }
+    Ok(())
 }
 
 fn carry_out(request: &Request, answer: &mut Answer) {
