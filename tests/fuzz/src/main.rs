@@ -10,6 +10,8 @@
 
 #![deny(unsafe_code)]
 
+mod accesses;
+mod changes;
 mod coverage;
 mod descriptors;
 mod fuzzer;
@@ -20,12 +22,15 @@ mod mappings;
 mod message;
 mod model;
 mod observers;
+mod refusals;
 mod storm;
+mod syncs;
 #[expect(
     unsafe_code,
     reason = "system calls and addresses that are named by numbers"
 )]
 mod sys;
+mod translations;
 mod worker;
 
 use clap::Parser;

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The blocks of the pool: which are free, and where they are.
+
+use super::Model;
+
+impl Model {
+    /// Free runs of blocks, lowest first: first block and the one after the last.
+    fn free_runs(&self) -> Vec<(u32, u32)> {
+        let mut runs = Vec::new();
+        let mut from = 0;
+        for (&start, buffer) in &self.buffers {
+            if from < start {
+                runs.push((from, start));
+            }
+            from = start + buffer.blocks;
+        }
+        if from < self.nr_blocks {
+            runs.push((from, self.nr_blocks));
+        }
+        runs
+    }
+
+    /// Blocks of live buffers.
+    pub(crate) fn blocks_used(&self) -> u32 {
+        self.buffers.values().map(|buffer| buffer.blocks).sum()
+    }
+
+    /// The first block at or after `block` whose address is a multiple of `align` bytes.
+    fn aligned(&self, block: u32, align: u64) -> u32 {
+        let address = self
+            .phys(block)
+            .next_multiple_of(align.max(self.block_bytes));
+        u32::try_from((address - self.base) / self.block_bytes).unwrap_or(u32::MAX)
+    }
+
+    /// Where the lowest aligned run of `blocks` free blocks is.
+    pub(crate) fn find(&self, blocks: u32, align: u64) -> Option<u32> {
+        self.free_runs().into_iter().find_map(|(start, end)| {
+            let start = self.aligned(start, align);
+            (start < end && end - start >= blocks).then_some(start)
+        })
+    }
+
+    /// Blocks of the longest aligned run of free ones.
+    pub(crate) fn largest(&self, align: u64) -> u32 {
+        let runs = self.free_runs().into_iter();
+        let tails = runs.map(|(start, end)| end.saturating_sub(self.aligned(start, align)));
+        tails.max().unwrap_or(0)
+    }
+
+    /// The blocks that `len` bytes need.
+    pub(crate) fn blocks_for(&self, len: u64) -> u32 {
+        u32::try_from(len.div_ceil(self.block_bytes)).unwrap_or(u32::MAX)
+    }
+
+    /// First physical address of a block.
+    pub(crate) fn phys(&self, block: u32) -> u64 {
+        self.base + u64::from(block) * self.block_bytes
+    }
+
+    /// Bytes of a live buffer.
+    pub(crate) fn bytes(&self, buffer: u32) -> u64 {
+        self.buffers
+            .get(&buffer)
+            .map_or(0, |b| u64::from(b.blocks) * self.block_bytes)
+    }
+
+    /// The offset for mmap of a physical address.
+    pub(crate) fn mmap_offset(&self, phys: u64) -> u64 {
+        fpgamem_tests::abi::MMAP_OFFSET_BASE + (phys - (self.base & !((2 << 20) - 1)))
+    }
+}
