@@ -179,6 +179,12 @@ fn run_for_coverage(
     fuzzer: &[programs::Program],
     sequence: Sequence,
 ) -> Result<guest::Outcome> {
+    // Before the run: the sources may change meanwhile.
+    let module = driver::build(context, kernel, Checks::Compiler)?;
+    let sources = context.root.join("driver");
+    let scratch = context.target.join("coverage.ko");
+    let places = places::of_module(&module, &sources, &scratch)?;
+
     let reached = Arc::new(Mutex::new(BTreeSet::new()));
     let shared = Arc::clone(&reached);
     let keep = move |line: &str| match (coverage::offsets(line), shared.lock()) {
@@ -188,10 +194,6 @@ fn run_for_coverage(
     let output = Program::Lines(Box::new(keep));
     let outcome = run(context, kernel, fuzzer, sequence, output)?;
 
-    let module = driver::build(context, kernel, Checks::Compiler)?;
-    let sources = context.root.join("driver");
-    let scratch = context.target.join("coverage.ko");
-    let places = places::of_module(&module, &sources, &scratch)?;
     let reached = reached.lock().map(|set| set.clone()).unwrap_or_default();
     let (report, branches) = Coverage::new(&sources, places, &reached)?.report();
     let file = context.target.join("coverage-branches.txt");

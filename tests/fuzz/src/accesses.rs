@@ -6,7 +6,9 @@ use crate::fuzzer::{same, Fuzzer, Step};
 use crate::mappings::{READ, WRITE};
 use crate::message::{Action, Request};
 use crate::sys::PAGE;
-use fpgamem_tests::abi;
+use fpgamem_tests::{abi, Errno};
+use std::fs::OpenOptions;
+use std::os::unix::fs::FileExt;
 
 impl Fuzzer {
     /// A mapped word that may be accessed: its address, buffer and offset there.
@@ -62,6 +64,36 @@ impl Fuzzer {
         let expected = self.model.buffers[&buffer].digest(offset - into);
         same("the digest of a page", Ok(expected), answer.result)?;
         Ok(Some(Ok(())))
+    }
+
+    /// The coordinator reads or writes a word of a worker as a debugger does.
+    pub(crate) fn inspect(&mut self) -> Step {
+        let process = self.process();
+        let Some((address, buffer, offset)) = self.word(process, 0) else {
+            return Ok(None);
+        };
+        let path = format!("/proc/{}/mem", self.model.processes[&process].pid);
+        let file = OpenOptions::new().read(true).write(true).open(&path);
+        let file = file.map_err(|error| format!("{path}: {error}"))?;
+        let errno = |error: std::io::Error| Errno::from_raw(error.raw_os_error().unwrap_or(0));
+        if self.chance(60) {
+            let mut word = [0; 8];
+            let result = file.read_exact_at(&mut word, address).map_err(errno);
+            let expected = self.model.buffers[&buffer].word(offset);
+            same("a read", Ok(()), result)?;
+            same("the word", expected, u64::from_ne_bytes(word))?;
+            return Ok(Some(Ok(())));
+        }
+        let value = 1 + self.random.below(u64::MAX - 1);
+        let result = file.write_all_at(&value.to_ne_bytes(), address);
+        let vma = self.model.vma_at(process, address);
+        let writable = vma.is_some_and(|(_, vma)| vma.protection & WRITE != 0);
+        let expected = if writable { Ok(()) } else { Err(Errno::EIO) };
+        same("a write", expected, result.map_err(errno))?;
+        if let Some(buffer) = self.model.buffers.get_mut(&buffer).filter(|_| writable) {
+            buffer.words.insert(offset, value);
+        }
+        Ok(Some(expected))
     }
 
     /// The ZDMA copies a page by physical addresses.

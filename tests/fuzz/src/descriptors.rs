@@ -26,22 +26,32 @@ impl Fuzzer {
         if !self.has_room(process) {
             return Ok(None);
         }
-        self.open_in(process)?;
+        self.open_in(process, false)?;
         Ok(Some(Ok(())))
     }
 
-    /// Opens the node in a worker.
-    pub(crate) fn open_in(&mut self, process: u32) -> Result<(), String> {
+    pub(crate) fn open_paddle(&mut self) -> Step {
+        let process = self.process();
+        if !self.has_room(process) {
+            return Ok(None);
+        }
+        self.open_in(process, true)?;
+        Ok(Some(Ok(())))
+    }
+
+    /// Opens a node in a worker.
+    pub(crate) fn open_in(&mut self, process: u32, paddle: bool) -> Result<(), String> {
         let read_only = self.chance(10);
-        let answer = self.call(process, Request::new(Action::Open, &[read_only.into()]))?;
+        let request = Request::new(Action::Open, &[read_only.into(), paddle.into()]);
+        let answer = self.call(process, request)?;
         let descriptor = answer.result.map_err(|errno| format!("open: {errno}"))?;
-        let file = self.model.opened(read_only);
+        let file = self.model.opened(read_only, paddle);
         self.enter(process, descriptor, file);
         Ok(())
     }
 
     pub(crate) fn duplicate(&mut self) -> Step {
-        let Some((process, descriptor, file)) = self.descriptor() else {
+        let Some((process, descriptor, file)) = self.any_descriptor() else {
             return Ok(None);
         };
         if !self.has_room(process) {
@@ -61,7 +71,7 @@ impl Fuzzer {
             same("close of nothing", Err(Errno::EBADF), result)?;
             return Ok(Some(Err(Errno::EBADF)));
         }
-        let Some((process, descriptor, file)) = self.descriptor() else {
+        let Some((process, descriptor, file)) = self.any_descriptor() else {
             return Ok(None);
         };
         let result = self.syscall(process, libc::SYS_close, &[descriptor])?;
@@ -77,7 +87,7 @@ impl Fuzzer {
 
     /// A worker gets a file of another one.
     pub(crate) fn pass(&mut self) -> Step {
-        let Some((from, descriptor, file)) = self.descriptor() else {
+        let Some((from, descriptor, file)) = self.any_descriptor() else {
             return Ok(None);
         };
         let to = self.process();
@@ -106,7 +116,7 @@ impl Fuzzer {
     }
 
     pub(crate) fn fdinfo(&mut self) -> Step {
-        let Some((process, descriptor, file)) = self.descriptor() else {
+        let Some((process, descriptor, file)) = self.any_descriptor() else {
             return Ok(None);
         };
         let answer = self.call(process, Request::new(Action::Fdinfo, &[descriptor]))?;

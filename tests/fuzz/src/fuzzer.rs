@@ -64,7 +64,9 @@ impl Fuzzer {
             request.action,
             Action::Fork | Action::Exit | Action::Give | Action::Take
         );
-        request.thread = threadable && self.random.below(64) == 0;
+        // Only a thread can be another user for a moment.
+        let nobody = request.action == Action::IoctlAsNobody;
+        request.thread = threadable && (self.random.below(64) == 0 || nobody);
         self.note(process, request);
         let gone = |errno| format!("the worker is gone ({errno})");
         let socket = self.sockets.get(&process).ok_or("no such worker")?;
@@ -119,12 +121,35 @@ impl Fuzzer {
     }
 
     /// A worker and one of its descriptors, with the file.
-    pub(crate) fn descriptor(&mut self) -> Option<(u32, u64, u32)> {
+    pub(crate) fn any_descriptor(&mut self) -> Option<(u32, u64, u32)> {
         let process = self.process();
         let count = self.model.processes[&process].descriptors.len();
         let index = self.index(count);
         let (descriptor, file) = *self.model.processes[&process].descriptors.get(index)?;
         Some((process, descriptor, file))
+    }
+
+    /// The same, of the native node or of Paddle's.
+    fn descriptor_of(&mut self, paddle: bool) -> Option<(u32, u64, u32)> {
+        let process = self.process();
+        let files = &self.model.files;
+        let all = self.model.processes[&process].descriptors.iter();
+        let such: Vec<(u64, u32)> = all
+            .copied()
+            .filter(|(_, file)| files[file].paddle == paddle)
+            .collect();
+        let (descriptor, file) = *such.get(self.index(such.len()))?;
+        Some((process, descriptor, file))
+    }
+
+    /// A worker and one of its descriptors of the native node, with the file.
+    pub(crate) fn descriptor(&mut self) -> Option<(u32, u64, u32)> {
+        self.descriptor_of(false)
+    }
+
+    /// A worker and one of its descriptors of Paddle's node, with the file.
+    pub(crate) fn paddle_descriptor(&mut self) -> Option<(u32, u64, u32)> {
+        self.descriptor_of(true)
     }
 
     /// A mapping of a worker: first address and VMA.
@@ -181,6 +206,15 @@ impl Fuzzer {
             Kind::Debugfs => self.debugfs(),
             Kind::Zdma => self.copy_by_zdma(),
             Kind::Storm => self.storm(),
+            Kind::MapStatus => self.map_status(),
+            Kind::StatusWord => self.status_word(),
+            Kind::OpenPaddle => self.open_paddle(),
+            Kind::MapRegisters => self.map_registers(),
+            Kind::UnmapOther => self.unmap_other(),
+            Kind::PaddleSync => self.paddle_sync(),
+            Kind::PaddleSyncB => self.paddle_sync_b(),
+            Kind::PaddleAsk => self.paddle_ask(),
+            Kind::Inspect => self.inspect(),
         }
     }
 

@@ -18,6 +18,9 @@ pub(crate) fn low(word: u64) -> u32 {
     u32::try_from(word & 0xffff_ffff).unwrap_or(0)
 }
 
+/// What an allocation comes to: its first block and its slot.
+type Predicted = Result<(u32, Option<u32>), Errno>;
+
 impl Fuzzer {
     pub(crate) fn ioctl(
         &mut self,
@@ -51,14 +54,21 @@ impl Fuzzer {
         Ok(Some(Ok(())))
     }
 
-    /// What an allocation must come to, and its first block.
-    pub(crate) fn predict(&mut self, len: u64, align: u64) -> Result<u32, Errno> {
+    /// What an allocation through a file must come to: its first block and its slot.
+    pub(crate) fn predict(&mut self, file: u32, len: u64, align: u64) -> Predicted {
+        let slot = self.model.clear_next_slot(file);
         let blocks = self.model.blocks_for(len);
         let found = self.model.find(blocks, align);
         if found.is_none() {
             self.model.counts.failures += 1;
         }
-        found.ok_or(Errno::ENOMEM)
+        found.map(|start| (start, slot)).ok_or(Errno::ENOMEM)
+    }
+
+    /// What the calls that describe a buffer tell of it.
+    pub(crate) fn flags_and_slot(&self, buffer: u32) -> (u32, u32) {
+        let buffer = &self.model.buffers[&buffer];
+        (buffer.flags, buffer.slot.unwrap_or(abi::NO_SLOT))
     }
 
     /// A length that is often small.
@@ -99,12 +109,12 @@ impl Fuzzer {
         }
         let flags = low(words[2]);
         let place = match expected {
-            Ok(()) => self.predict(words[0], words[1]),
+            Ok(()) => self.predict(file, words[0], words[1]),
             Err(errno) => Err(errno),
         };
         let answer = self.ioctl(process, descriptor, abi::IOC_ALLOC, &words)?;
         same("ALLOC", place.map(|_| 0), answer.result)?;
-        let Ok(start) = place else {
+        let Ok((start, slot)) = place else {
             return Ok(Some(place.map(drop)));
         };
         let got = &answer.payload;
@@ -127,6 +137,7 @@ impl Fuzzer {
             flags: coherency | (flags & abi::ALLOC_WRITE_COMBINE),
             file,
             handle,
+            slot,
             pid: self.model.processes[&process].pid,
             ..Buffer::default()
         };
@@ -134,7 +145,7 @@ impl Fuzzer {
         let bytes = self.model.bytes(start);
         let offset = self.model.mmap_offset(phys);
         same("the buffer", &[bytes, phys, phys, offset][..], &got[3..7])?;
-        same("slot", abi::NO_SLOT, low(got[7]))?;
+        same("slot", slot.unwrap_or(abi::NO_SLOT), low(got[7]))?;
         Ok(Some(Ok(())))
     }
 
@@ -184,7 +195,7 @@ impl Fuzzer {
         same("QUERY", buffer.map(|_| 0), answer.result)?;
         if let Ok(start) = buffer {
             let phys = self.model.phys(start);
-            let flags = self.model.buffers[&start].flags;
+            let (flags, slot) = self.flags_and_slot(start);
             let offset = self.model.mmap_offset(phys);
             let expected = [
                 pair(handle, flags),
@@ -194,6 +205,7 @@ impl Fuzzer {
                 offset,
             ];
             same("the buffer", &expected[..], &answer.payload[..5])?;
+            same("slot", slot, low(answer.payload[5]))?;
         }
         Ok(Some(buffer.map(drop)))
     }

@@ -44,7 +44,7 @@ impl Fuzzer {
             ..Process::default()
         };
         self.model.processes.insert(number, process);
-        self.open_in(number)?;
+        self.open_in(number, false)?;
         Ok(Some(Ok(())))
     }
 

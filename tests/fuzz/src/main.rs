@@ -22,7 +22,9 @@ mod mappings;
 mod message;
 mod model;
 mod observers;
+mod paddle;
 mod refusals;
+mod status;
 mod storm;
 mod syncs;
 #[expect(

@@ -5,6 +5,7 @@
 use crate::fuzzer::{same, Fuzzer, Step};
 use crate::model::{Buffer, Vma};
 use crate::sys::{ARENA, ARENA_BYTES, PAGE};
+use fpgamem_shared::paddle_abi as paddle;
 use fpgamem_tests::Errno;
 
 pub(crate) const READ: u32 = libc::PROT_READ.unsigned_abs();
@@ -61,21 +62,26 @@ impl Fuzzer {
 
     /// mmap at offset 0, at a free place or over another mapping.
     pub(crate) fn map_new(&mut self, over: bool) -> Step {
-        let Some((process, descriptor, file)) = self.descriptor() else {
+        let Some((process, descriptor, file)) = self.any_descriptor() else {
             return Ok(None);
         };
         if self.model.processes[&process].vmas.len() >= MAPPINGS {
             return Ok(None);
         }
+        let is_paddle = self.model.files[&file].paddle;
+        let offset = match is_paddle || self.chance(85) {
+            true => 0,
+            false => paddle::B_BASE,
+        };
         let read_only = self.model.files[&file].read_only;
         let mut len = self.length();
         let mut protection = self.protection(read_only);
-        let (address, mut flags) = if over {
+        let (mut address, mut flags) = if over {
             let Some((start, vma)) = self.mapping(process) else {
                 return Ok(None);
             };
             // Blocks that go to quarantine would keep the new buffer waiting.
-            if self.model.buffers[&vma.buffer].device {
+            if self.model.is_marked(vma.buffer) {
                 return Ok(None);
             }
             let (start, end) = self.part(start, vma);
@@ -88,10 +94,25 @@ impl Fuzzer {
         let mut expected = Ok(());
         if !over && self.chance(20) {
             expected = Err(Errno::EINVAL);
-            match self.random.below(4) {
+            // Some of Paddle's clients exit at EINVAL of what is shared.
+            let refused = if is_paddle {
+                Errno::ENOMEM
+            } else {
+                Errno::EINVAL
+            };
+            match self.random.below(5) {
                 0 => flags = PRIVATE | FIXED_NOREPLACE,
-                1 => protection = READ | EXEC,
+                1 => {
+                    protection = READ | EXEC;
+                    expected = Err(refused);
+                }
                 2 => len = 0,
+                3 => {
+                    let blocks = u64::from(self.model.nr_blocks);
+                    len = blocks * self.model.block_bytes + 1 + self.random.below(1 << 20);
+                    address = self.place(process, len.next_multiple_of(PAGE));
+                    expected = Err(refused);
+                }
                 _ => {
                     protection = READ | WRITE;
                     expected = if read_only {
@@ -109,14 +130,15 @@ impl Fuzzer {
         }
         let place = match expected {
             // The hook sees whole pages.
-            Ok(()) => self.predict(len.next_multiple_of(PAGE), 0),
+            Ok(()) => self.predict(file, len.next_multiple_of(PAGE), 0),
             Err(errno) => Err(errno),
         };
-        let args = [address, len, protection.into(), flags, descriptor, 0];
+        let args = [address, len, protection.into(), flags, descriptor, offset];
         let result = self.syscall(process, libc::SYS_mmap, &args)?;
         same("mmap", place.map(|_| address), result)?;
-        if let Ok(start) = place {
+        if let Ok((start, slot)) = place {
             let buffer = Buffer {
+                slot,
                 blocks: self.model.blocks_for(len.next_multiple_of(PAGE)),
                 flags: self.model.default_flags,
                 file,

@@ -27,7 +27,9 @@ pub(crate) enum Action {
     Ioctl,
     /// The same with a scratch page that is only readable during the call.
     IoctlReadOnly,
-    /// Opens the node, for reading only if `args[0]` is 1.
+    /// `Ioctl` of a user without rights; in a second thread only.
+    IoctlAsNobody,
+    /// Opens the node, for reading only if `args[0]` is 1; Paddle's if `args[1]` is 1.
     Open,
     /// Loads the word at `args[0]`.
     Load,
@@ -49,10 +51,11 @@ pub(crate) enum Action {
     Storm,
 }
 
-const ACTIONS: [Action; 13] = [
+const ACTIONS: [Action; 14] = [
     Action::Syscall,
     Action::Ioctl,
     Action::IoctlReadOnly,
+    Action::IoctlAsNobody,
     Action::Open,
     Action::Load,
     Action::Store,

@@ -10,7 +10,7 @@ mod vmas;
 
 use crate::worker::digest;
 use fpgamem_tests::PAGE;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A live buffer, known by its first block.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +25,8 @@ pub(crate) struct Buffer {
     pub(crate) vmas: u32,
     /// An ioctl said that the device may access it.
     pub(crate) device: bool,
+    /// Its word in the status area of its file.
+    pub(crate) slot: Option<u32>,
     /// The process that allocated it.
     pub(crate) pid: u64,
     /// Words that are not zero, by offset in bytes.
@@ -48,6 +50,8 @@ impl Buffer {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct File {
     pub(crate) read_only: bool,
+    /// Of Paddle's node.
+    pub(crate) paddle: bool,
     /// Descriptors and VMAs.
     pub(crate) references: u32,
     /// First blocks of the buffers, by handle.
@@ -69,6 +73,43 @@ pub(crate) struct Vma {
     pub(crate) stays: bool,
 }
 
+/// The status area of a file.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Area {
+    pub(crate) pages: u64,
+    /// Words that belong to buffers.
+    pub(crate) used: BTreeSet<u32>,
+    /// Words that are not 0.
+    pub(crate) words: BTreeMap<u32, u32>,
+}
+
+impl Area {
+    /// A word.
+    pub(crate) fn word(&self, slot: u32) -> u32 {
+        self.words.get(&slot).copied().unwrap_or(0)
+    }
+
+    /// Changes a word.
+    pub(crate) fn store(&mut self, slot: u32, value: u32) {
+        self.words.insert(slot, value);
+        self.words.retain(|_, word| *word != 0);
+    }
+
+    /// The word that the next buffer gets.
+    pub(crate) fn next_slot(&self) -> Option<u32> {
+        let words = u32::try_from(self.pages * PAGE / 4).unwrap_or(0);
+        (0..words).find(|slot| !self.used.contains(slot))
+    }
+}
+
+/// A mapping of a status area, or of registers; it is unmapped as a whole.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Other {
+    pub(crate) bytes: u64,
+    pub(crate) file: u32,
+    pub(crate) is_area: bool,
+}
+
 /// A worker.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Process {
@@ -77,6 +118,8 @@ pub(crate) struct Process {
     pub(crate) descriptors: Vec<(u64, u32)>,
     /// By first address.
     pub(crate) vmas: BTreeMap<u64, Vma>,
+    /// Status areas and registers, by first address.
+    pub(crate) others: BTreeMap<u64, Other>,
 }
 
 /// What debugfs counts.
@@ -102,6 +145,8 @@ pub(crate) struct Model {
     /// By first block.
     pub(crate) buffers: BTreeMap<u32, Buffer>,
     pub(crate) files: BTreeMap<u32, File>,
+    /// Status areas by file; buffers hold them when their file is closed.
+    pub(crate) areas: BTreeMap<u32, Area>,
     pub(crate) processes: BTreeMap<u32, Process>,
     pub(crate) counts: Counts,
     pub(crate) last_file: u32,

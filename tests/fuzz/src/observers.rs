@@ -68,7 +68,12 @@ impl Fuzzer {
                 flags: format!("{:#x}", buffer.flags),
                 mappings: buffer.vmas.into(),
                 pid: buffer.pid,
-                state: if buffer.device { "device" } else { "cpu" }.to_owned(),
+                state: if model.is_marked(start) {
+                    "device"
+                } else {
+                    "cpu"
+                }
+                .to_owned(),
             };
             same("a line of the block map", expected, line)?;
         }

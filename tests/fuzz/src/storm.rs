@@ -23,7 +23,7 @@ pub(crate) fn carry_out(args: &[u64; 7]) -> Result<u64, Errno> {
     let mut sum = 0u64;
     for _ in 0..rounds {
         let through = match how {
-            BY_CLOSING => worker::open(false)?,
+            BY_CLOSING => worker::open(false, false)?,
             _ => descriptor,
         };
         let mut handles = Vec::new();
@@ -64,7 +64,7 @@ fn alloc(descriptor: u64, len: u64) -> Result<(u64, u64), Errno> {
 impl Fuzzer {
     /// A storm, and whether all of its blocks are free again.
     pub(crate) fn storm(&mut self) -> Step {
-        let Some((process, descriptor, _)) = self.descriptor() else {
+        let Some((process, descriptor, file)) = self.descriptor() else {
             return Ok(None);
         };
         let len = (1 + self.random.below(2)) * self.model.block_bytes;
@@ -89,6 +89,9 @@ impl Fuzzer {
             self.model.buffers.remove(start);
         }
         let (batch, rounds) = (count(&starts), self.storm_rounds);
+        if how != BY_CLOSING {
+            self.model.clear_slots(file, batch);
+        }
         let request = Request::new(Action::Storm, &[descriptor, len, batch, how, rounds]);
         let answer = self.call(process, request)?;
         same("a storm", Ok(sum.wrapping_mul(rounds)), answer.result)?;

@@ -66,7 +66,7 @@ impl Fuzzer {
         Ok(Some(expected))
     }
 
-    fn count_sync(&mut self, invalidate: bool, ranges: u64) {
+    pub(crate) fn count_sync(&mut self, invalidate: bool, ranges: u64) {
         let counts = &mut self.model.counts;
         if invalidate {
             counts.invalidate_calls += ranges;

@@ -2,7 +2,7 @@
 
 //! System calls and memory accesses that are named by numbers.
 //!
-//! A worker's own memory lies outside [`ARENA`], the scratch page and the areas for coverage; only
+//! A worker's own memory lies outside [`ARENA`], [`OTHERS`], the scratch page and the areas for coverage; only
 //! addresses there are named, or such as are not mapped. So nothing here touches memory that Rust
 //! knows of.
 
@@ -19,6 +19,9 @@ pub(crate) const ARENA_BYTES: u64 = 4 << 30;
 
 /// The page for arguments of ioctls. What lies after it is never mapped.
 pub(crate) const SCRATCH: u64 = 0x8_0000_0000;
+
+/// Where status areas and registers lie in every worker.
+pub(crate) const OTHERS: u64 = 0x18_0000_0000;
 
 /// What of the driver's code was reached, see [`crate::coverage`].
 pub(crate) const REACHED: u64 = 0x9_0000_0000;

@@ -9,7 +9,7 @@ use fpgamem_tests::{abi, Errno};
 
 impl Fuzzer {
     /// An address of a worker that no buffer is at.
-    fn stray_address(&mut self, process: u32) -> u64 {
+    pub(crate) fn stray_address(&mut self, process: u32) -> u64 {
         let ends: Vec<u64> = self.model.processes[&process]
             .vmas
             .values()
@@ -46,8 +46,8 @@ impl Fuzzer {
         if let (Ok(_), Some((start, vma))) = (expected, mapping) {
             let phys = self.model.phys(vma.buffer) + vma.offset + (words[0] - start);
             let bytes = self.model.contiguous(process, words[0]);
-            let flags = self.model.buffers[&vma.buffer].flags;
-            let expected = [words[0], phys, phys, bytes, pair(flags, abi::NO_SLOT)];
+            let (flags, slot) = self.flags_and_slot(vma.buffer);
+            let expected = [words[0], phys, phys, bytes, pair(flags, slot)];
             same("the place", &expected[..], &answer.payload[..5])?;
         }
         Ok(Some(expected.map(drop)))

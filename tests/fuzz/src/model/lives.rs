@@ -14,7 +14,52 @@ impl Model {
                 file.handles.insert(buffer.handle, start);
             }
         }
+        let area = self.areas.get_mut(&buffer.file);
+        if let (Some(area), Some(slot)) = (area, buffer.slot) {
+            area.used.insert(slot);
+        }
         self.buffers.insert(start, buffer);
+    }
+
+    /// Whether the device is said to own a buffer.
+    pub(crate) fn is_marked(&self, start: u32) -> bool {
+        let Some(buffer) = self.buffers.get(&start) else {
+            return false;
+        };
+        let area = self.areas.get(&buffer.file);
+        let word = area.zip(buffer.slot).map(|(area, slot)| area.word(slot));
+        buffer.device || word.is_some_and(|word| word != 0)
+    }
+
+    /// Whether a buffer that goes now is quarantined.
+    fn may_be_written(&self, start: u32) -> bool {
+        let says_owners = |buffer: &Buffer| self.areas.contains_key(&buffer.file);
+        let silent = !self.buffers.get(&start).is_some_and(says_owners);
+        self.is_marked(start) || self.crash && silent
+    }
+
+    /// The word of the status area that the driver gives to the next buffer of a file and clears, be
+    /// there blocks for it or not.
+    pub(crate) fn clear_next_slot(&mut self, file: u32) -> Option<u32> {
+        let area = self.areas.get_mut(&file)?;
+        let slot = area.next_slot()?;
+        area.store(slot, 0);
+        Some(slot)
+    }
+
+    /// Clears the words that the next `count` buffers of a file get.
+    pub(crate) fn clear_slots(&mut self, file: u32, count: u64) {
+        let before = self.areas.get(&file).map(|area| area.used.clone());
+        for _ in 0..count {
+            if let Some(slot) = self.clear_next_slot(file) {
+                if let Some(area) = self.areas.get_mut(&file) {
+                    area.used.insert(slot);
+                }
+            }
+        }
+        if let (Some(area), Some(used)) = (self.areas.get_mut(&file), before) {
+            area.used = used;
+        }
     }
 
     /// Frees a buffer that nothing refers to.
@@ -23,12 +68,17 @@ impl Model {
         if !self.buffers.get(&start).is_some_and(dead) {
             return;
         }
-        let gone = self.buffers.remove(&start);
+        let quarantined = self.may_be_written(start);
+        let Some(gone) = self.buffers.remove(&start) else {
+            return;
+        };
+        let area = self.areas.get_mut(&gone.file);
+        if let (Some(area), Some(slot)) = (area, gone.slot) {
+            area.used.remove(&slot);
+        }
         // The coordinator ends each quarantine at once.
         self.counts.frees += 1;
-        if self.crash || gone.is_some_and(|buffer| buffer.device) {
-            self.counts.quarantined += 1;
-        }
+        self.counts.quarantined += u64::from(quarantined);
     }
 
     /// Drops a handle.
@@ -45,10 +95,11 @@ impl Model {
     }
 
     /// A file that has been opened, with one descriptor.
-    pub(crate) fn opened(&mut self, read_only: bool) -> u32 {
+    pub(crate) fn opened(&mut self, read_only: bool, paddle: bool) -> u32 {
         self.last_file += 1;
         let file = File {
             read_only,
+            paddle,
             references: 1,
             ..File::default()
         };
@@ -91,7 +142,11 @@ impl Model {
             pid,
             descriptors: parent.descriptors,
             vmas: BTreeMap::new(),
+            others: parent.others,
         };
+        for other in child.others.values() {
+            self.hold(other.file);
+        }
         self.processes.insert(to, child);
         for (start, vma) in parent.vmas.into_iter().filter(|(_, vma)| !vma.stays) {
             self.mapped(to, start, vma);
@@ -103,7 +158,9 @@ impl Model {
         self.crash = by_signal;
         self.unmap(process, 0, u64::MAX);
         if let Some(process) = self.processes.remove(&process) {
-            for (_, file) in process.descriptors {
+            let others = process.others.values().map(|other| other.file);
+            let descriptors = process.descriptors.iter().map(|(_, file)| *file);
+            for file in others.chain(descriptors) {
                 self.release(file);
             }
         }

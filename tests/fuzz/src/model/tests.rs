@@ -14,7 +14,7 @@ fn model() -> (Model, u32) {
         nr_blocks: 16,
         ..Model::default()
     };
-    let file = model.opened(false);
+    let file = model.opened(false, false);
     let process = Process {
         descriptors: vec![(3, file)],
         ..Process::default()
@@ -107,4 +107,39 @@ fn the_lowest_aligned_run_is_found() {
     assert_eq!(model.find(2, 8 * BLOCK), Some(8));
     assert_eq!(model.find(13, 0), None);
     assert_eq!((model.largest(4096), model.largest(8 * BLOCK)), (12, 8));
+}
+
+#[test]
+fn a_mark_outlives_the_file_and_quarantines() {
+    let (mut model, file) = model();
+    model.areas.insert(
+        file,
+        Area {
+            pages: 1,
+            ..Area::default()
+        },
+    );
+    let slot = model.clear_next_slot(file);
+    assert_eq!(slot, Some(0));
+    let buffer = Buffer {
+        blocks: 1,
+        file,
+        handle: 8,
+        slot,
+        ..Buffer::default()
+    };
+    model.allocated(4, buffer);
+    assert_eq!(model.clear_next_slot(file), Some(1));
+    model.areas.get_mut(&file).unwrap().store(0, 5);
+    model.ended(1, false);
+    assert_eq!((model.counts.frees, model.counts.quarantined), (2, 1));
+    assert!(model.areas[&file].used.is_empty());
+}
+
+#[test]
+fn who_tells_by_a_status_area_is_believed_in_a_crash() {
+    let (mut model, file) = model();
+    model.areas.insert(file, Area::default());
+    model.ended(1, true);
+    assert_eq!((model.counts.frees, model.counts.quarantined), (1, 0));
 }
