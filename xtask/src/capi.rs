@@ -211,8 +211,10 @@ pub(crate) fn host(context: &Context) -> Result<Report> {
     for source in sources(&context.root)? {
         for linkage in [Linkage::Shared, Linkage::Static] {
             let program = installed.compile(context, &source, linkage)?;
-            let mut command = Command::new(&program);
+            let mut command = Command::new("timeout");
             command
+                .args(["-s", "KILL", "300"])
+                .arg(&program)
                 .arg("--emulated")
                 .env("LD_LIBRARY_PATH", installed.prefix.join("lib"));
             report.add_output(source.name, capture(&mut command));

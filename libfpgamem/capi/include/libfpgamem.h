@@ -144,6 +144,14 @@
 // They drop clean lines and fetch them again at any time, by chance from the seed.
 #define FPGAMEM_POLICY_PREFETCH 2
 
+// Buffers that share allocations, so that a thousand small tensors do not take a thousand blocks.
+//
+// They are the same buffers as those of fpgamem_alloc(), with an owner and addresses each, cut from
+// chunks in whole cache lines. A buffer keeps its chunk, and the arena need not outlive it.
+//
+// Every call may be made from any thread, also at the same time; fpgamem_arena_close() is the last one.
+typedef struct fpgamem_arena_t fpgamem_arena_t;
+
 // A buffer: memory that is contiguous for the FPGA, with an owner at any time. It is the CPU's when it
 // is new, and changes hands by fpgamem_hand_over() and fpgamem_take_back_unsafe().
 //
@@ -240,6 +248,36 @@ typedef struct fpgamem_range_t {
         // How many.
         size_t bytes;
 } fpgamem_range_t;
+
+// How an arena is to be. All 0 is chunks of 512 KiB and pieces of at most 256 KiB, cached.
+typedef struct fpgamem_arena_options_t {
+        // Bytes of a chunk, at most 2 MiB; 0 for 512 KiB.
+        size_t chunk_bytes;
+        // Longest buffer that is a piece of a chunk, longer ones are allocations of their own; 0 for 256
+        // KiB.
+        size_t largest_piece;
+        // How all buffers are mapped and reached. An alignment is that of chunks and of allocations of
+        // their own.
+        struct fpgamem_alloc_options_t alloc;
+        // Must be 0.
+        uint64_t reserved[4];
+} fpgamem_arena_options_t;
+
+// What an arena holds now.
+typedef struct fpgamem_arena_usage_t {
+        // Live buffers.
+        size_t buffers;
+        // Bytes that were asked for by them.
+        size_t bytes;
+        // Bytes held from the pool: whole blocks.
+        size_t held_bytes;
+        // Mappings that hold them.
+        size_t mappings;
+        // Allocations from the pool so far.
+        uint64_t allocations;
+        // 0 so far.
+        uint64_t reserved[4];
+} fpgamem_arena_usage_t;
 
 // How an emulated device is to be. All 0 is 64 MiB in blocks of 16 KiB at 0x40000000, of a port that
 // does not snoop, with caches that do nothing unasked.
@@ -528,6 +566,36 @@ int fpgamem_sync_ranges_for_device(const struct fpgamem_range_t *ranges,
 int fpgamem_sync_ranges_for_cpu(const struct fpgamem_range_t *ranges,
                                 size_t count,
                                 struct fpgamem_error_t *error);
+
+// Makes an arena that holds nothing yet. The options may be null. *arena is a new handle, for
+// fpgamem_arena_close().
+//
+// Fails with FPGAMEM_E_ARGUMENT.
+int fpgamem_arena_open(const struct fpgamem_device_t *device,
+                       const struct fpgamem_arena_options_t *options,
+                       struct fpgamem_arena_t **arena,
+                       struct fpgamem_error_t *error);
+
+// Closes an arena. Its buffers stay what they are. Null is nothing to do, and so is the arena of a
+// parent in a child of fork.
+void fpgamem_arena_close(struct fpgamem_arena_t *arena);
+
+// Allocates a buffer of `bytes`, all 0, aligned to a cache line. It takes a system call only where a
+// chunk is allocated. *buffer is a new handle, for fpgamem_free().
+//
+// Fails as fpgamem_alloc(), and in a child of fork with FPGAMEM_E_FORKED.
+int fpgamem_arena_alloc(const struct fpgamem_arena_t *arena,
+                        size_t bytes,
+                        struct fpgamem_buffer_t **buffer,
+                        struct fpgamem_error_t *error);
+
+// Gives chunks that are empty back to the pool. In a child of fork it does nothing.
+void fpgamem_arena_trim(const struct fpgamem_arena_t *arena);
+
+// Tells what an arena holds now. Fails in a child of fork, with FPGAMEM_E_FORKED.
+int fpgamem_arena_usage(const struct fpgamem_arena_t *arena,
+                        struct fpgamem_arena_usage_t *usage,
+                        struct fpgamem_error_t *error);
 
 // Makes a device without a board: a pool inside the process, whose FPGA is a model that the program
 // has. The options may be null. For developing and testing on any machine; nothing ever chooses it but

@@ -145,7 +145,7 @@ pub struct fpgamem_alloc_options_t {
 }
 
 impl fpgamem_alloc_options_t {
-    fn checked(&self) -> Result<AllocOptions, Failure> {
+    pub(crate) fn checked(&self) -> Result<AllocOptions, Failure> {
         let coherency = match self.port {
             FPGAMEM_PORT_DEFAULT => Coherency::Default,
             FPGAMEM_PORT_COHERENT => Coherency::Coherent,

@@ -108,6 +108,12 @@ impl Failure {
         Self::new(FPGAMEM_E_NOT_FOUND, Errno::EFAULT, text)
     }
 
+    /// A handle of the parent, used in a child.
+    pub(crate) fn forked() -> Self {
+        let text = "the handle belongs to the process that this one was forked from; make one here";
+        Self::new(FPGAMEM_E_FORKED, Errno::EPERM, text.to_owned())
+    }
+
     /// A call panicked.
     pub(crate) fn panicked() -> Self {
         let text = "an error inside of libfpgamem; standard error has the details";
@@ -150,7 +156,7 @@ impl From<Error> for Failure {
             Error::AcceleratorPanicked { .. } => (FPGAMEM_E_MODEL, Errno::EIO),
             Error::Ioctl { source, .. } => (FPGAMEM_E_IOCTL, *source),
             Error::UnexpectedResponse { .. } => (FPGAMEM_E_ANSWER, Errno::EPROTO),
-            // Of calls that this interface has not.
+            // Those of calls that this interface lacks; the test `errors` knows them.
             _ => (FPGAMEM_E_INTERNAL, Errno::ENOTRECOVERABLE),
         };
         Self::new(code, errno, with_sources(&error))

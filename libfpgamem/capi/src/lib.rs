@@ -24,6 +24,8 @@ pub mod access;
 
 pub mod many;
 
+pub mod arena;
+
 pub mod emulated;
 
 mod guard;

@@ -19,7 +19,7 @@ struct test {
 };
 
 extern const struct test buffer_tests[], owner_tests[], range_tests[], emulated_tests[],
-	fork_tests[], thread_tests[];
+	arena_tests[], fork_tests[], thread_tests[], syscall_tests[];
 
 /* Notes that the running test has failed. */
 void failed(const char *file, int line, const char *what);

@@ -16,8 +16,10 @@ static bool in_child(bool (*body)(void *), void *context)
 
 	fflush(NULL);
 	pid = fork();
-	if (pid == 0)
+	if (pid == 0) {
+		alarm(60);
 		_exit(body(context) ? 0 : 1);
+	}
 	return pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) &&
 	       WEXITSTATUS(status) == 0;
 }
@@ -25,6 +27,7 @@ static bool in_child(bool (*body)(void *), void *context)
 struct inherited {
 	fpgamem_device_t *device;
 	fpgamem_buffer_t *ours, *owned;
+	fpgamem_arena_t *arena;
 	unsigned char *data;
 };
 
@@ -60,6 +63,8 @@ static bool child_uses_and_frees(void *context)
 	struct inherited *it = context;
 	fpgamem_buffer_t *both[] = { it->ours, it->owned };
 	fpgamem_error_t error = { 0 };
+	fpgamem_arena_usage_t usage;
+	fpgamem_buffer_t *buffer;
 	unsigned char *mapped;
 	uint64_t addr;
 	size_t offset;
@@ -84,6 +89,9 @@ static bool child_uses_and_frees(void *context)
 		FORKED(fpgamem_offset_of(both[i], fpgamem_device_addr(both[i]), &offset, &error));
 		CHECK(!fpgamem_is_device_owned(both[i]));
 	}
+	FORKED(fpgamem_arena_alloc(it->arena, 1, &buffer, &error));
+	FORKED(fpgamem_arena_usage(it->arena, &usage, &error));
+	fpgamem_arena_trim(it->arena);
 	/* What the child maps there is the child's. */
 	mapped = mmap(it->data, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
 		      -1, 0);
@@ -94,15 +102,17 @@ static bool child_uses_and_frees(void *context)
 	CHECK(mapped[0] == 0x77 && mapped[4095] == 0x77);
 	fpgamem_abandoned(it->device, &addr, NULL);
 	CHECK(addr == 0);
+	fpgamem_arena_close(it->arena);
 	fpgamem_close(it->device);
 	return !wrong_in_child;
 }
 
 static void child_neither_uses_nor_frees_its_parents(fpgamem_device_t *device)
 {
-	struct inherited it = { device, allocated(device, 4096), allocated(device, 4096), NULL };
+	struct inherited it = { device, allocated(device, 4096), allocated(device, 4096), NULL, NULL };
 	fpgamem_info_t before, after;
 
+	CHECK(fpgamem_arena_open(device, NULL, &it.arena, NULL) == 0);
 	it.data = bytes_of(it.ours);
 	memset(it.data, 0x33, 4096);
 	CHECK(fpgamem_hand_over(it.owned, FPGAMEM_BIDIRECTIONAL, NULL) == 0);
@@ -115,6 +125,7 @@ static void child_neither_uses_nor_frees_its_parents(fpgamem_device_t *device)
 	CHECK(fpgamem_take_back_unsafe(it.owned, NULL) == 0);
 	fpgamem_free(it.ours);
 	fpgamem_free(it.owned);
+	fpgamem_arena_close(it.arena);
 }
 
 static bool child_uses_its_own(void *context)

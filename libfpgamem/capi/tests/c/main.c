@@ -80,7 +80,8 @@ static void run(const struct test *test, bool on_emulated)
 int main(int argc, char **argv)
 {
 	const struct test *groups[] = { buffer_tests, owner_tests, range_tests,
-					emulated_tests, fork_tests, thread_tests };
+					emulated_tests, arena_tests, fork_tests,
+					thread_tests, syscall_tests };
 	bool on_emulated = false;
 
 	for (int i = 1; i < argc; i++)

@@ -100,12 +100,13 @@ static void *sync_all_the_time(void *buffer)
 static void child_does_not_wait_for_a_thread_it_has_not(fpgamem_device_t *device)
 {
 	fpgamem_buffer_t *buffer = allocated(device, 100000);
+	bool wrong = false;
 	pthread_t thread;
 	void *data;
 
 	stop = false;
 	CHECK(pthread_create(&thread, NULL, sync_all_the_time, buffer) == 0);
-	for (int turn = 0; turn < 50; turn++) {
+	for (int turn = 0; turn < 50 && !wrong; turn++) {
 		int status;
 		pid_t pid = fork();
 
@@ -117,8 +118,9 @@ static void child_does_not_wait_for_a_thread_it_has_not(fpgamem_device_t *device
 			fpgamem_close(device);
 			_exit(status);
 		}
-		CHECK(pid > 0 && waitpid(pid, &status, 0) == pid && status == 0);
+		wrong = pid < 0 || waitpid(pid, &status, 0) != pid || status != 0;
 	}
+	CHECK(!wrong);
 	stop = true;
 	pthread_join(thread, NULL);
 	fpgamem_free(buffer);
