@@ -41,9 +41,12 @@ pub(crate) fn build(context: &Context, kernel: &Kernel, checks: Checks) -> Resul
 }
 
 /// Modules that build on the driver: where their sources are, and what make makes of them.
-const ACCELERATORS: [(&str, &str); 1] = [("driver/samples/pe-bypass", "fpgamem_pe_bypass.ko")];
+const ACCELERATORS: [(&str, &str); 2] = [
+    ("driver/samples/pe-bypass", "fpgamem_pe_bypass.ko"),
+    ("tests/pe-probe", "fpgamem_pe_probe.ko"),
+];
 
-/// Builds the sample drivers of accelerators and returns the module files.
+/// Builds the sample driver of an accelerator, and that of the tests, and returns the module files.
 pub(crate) fn accelerators(context: &Context, kernel: &Kernel) -> Result<Vec<PathBuf>> {
     let driver = build(context, kernel, Checks::Compiler)?;
     let symbols = driver.with_file_name("Module.symvers");
