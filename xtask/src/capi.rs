@@ -2,9 +2,11 @@
 
 //! libfpgamem for C and C++: installed, moved, linked both ways and run, here and in the guest.
 
+mod programs;
+
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
@@ -19,12 +21,10 @@ use crate::qemu::Program;
 use crate::setup;
 use crate::toolchain::GLIBC;
 use crate::ui::Step;
+use programs::{sources, Installed, Linkage};
 
 /// The crate.
 const CRATE: &str = "libfpgamem/capi";
-
-/// What every program is compiled with.
-const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Werror", "-pedantic"];
 
 /// What programs here are watched by.
 const SANITIZERS: &str = "-fsanitize=address,undefined";
@@ -40,62 +40,6 @@ const GUEST_LIBRARIES: [&str; 5] = [
 
 /// A guest that takes longer hangs.
 const GUEST_TIMEOUT_SECONDS: u64 = 600;
-
-/// How a program gets the library.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Linkage {
-    Shared,
-    Static,
-}
-
-impl Linkage {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Shared => "shared",
-            Self::Static => "static",
-        }
-    }
-}
-
-/// An installed library, and the compilers of its users.
-struct Installed {
-    prefix: PathBuf,
-    programs: PathBuf,
-    cc: &'static str,
-    cxx: &'static str,
-    /// Options for all programs.
-    options: Vec<String>,
-    /// Whether static programs have nothing shared in them.
-    all_static: bool,
-}
-
-/// A program of the project.
-struct Source {
-    name: &'static str,
-    files: Vec<PathBuf>,
-    cxx: bool,
-}
-
-/// What there is to compile: the tests and the examples.
-fn sources(root: &Path) -> Result<Vec<Source>> {
-    let tests = root.join(CRATE).join("tests/c");
-    let mut files = Vec::new();
-    for entry in fs::read_dir(&tests)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "c") {
-            files.push(path);
-        }
-    }
-    files.sort();
-    let example = |name: &str| vec![root.join("examples/c").join(name)];
-    let source = |name, files, cxx| Source { name, files, cxx };
-    Ok(vec![
-        source("capi-tests", files, false),
-        source("capi-raii", vec![tests.join("raii.cpp")], true),
-        source("transfer", example("transfer.c"), false),
-        source("transfer++", example("transfer.cpp"), true),
-    ])
-}
 
 /// Builds the library and installs it in a folder, for a target with its environment.
 fn install(
@@ -120,64 +64,6 @@ fn install(
     capture(&mut make)?;
     step.done();
     Ok(())
-}
-
-impl Installed {
-    /// Compiles a program, and gives its file.
-    fn compile(&self, context: &Context, source: &Source, linkage: Linkage) -> Result<PathBuf> {
-        let program = self
-            .programs
-            .join(format!("{}-{}", source.name, linkage.name()));
-        let (compiler, standard) = if source.cxx {
-            (self.cxx, "-std=c++17")
-        } else {
-            (self.cc, "-std=c11")
-        };
-        let mut command = Command::new(compiler);
-        command
-            .arg(standard)
-            .args(WARNINGS)
-            .args(["-O2", "-g", "-pthread"])
-            .args(&self.options)
-            .arg(format!("-DVERSION=\"{}\"", env!("CARGO_PKG_VERSION")))
-            // The driver's header is where images have it.
-            .arg("-I")
-            .arg(self.programs.join("include"))
-            .args(&source.files)
-            .arg("-o")
-            .arg(&program);
-        match linkage {
-            Linkage::Shared => {
-                command.args(self.pkg_config(&["--cflags", "--libs"])?);
-            }
-            Linkage::Static => {
-                command.args(self.pkg_config(&["--cflags"])?);
-                command.arg(self.prefix.join("lib/libfpgamem.a"));
-                command.args(self.all_static.then_some("-static"));
-            }
-        }
-        command.current_dir(&context.root);
-        capture(&mut command)?;
-        Ok(program)
-    }
-
-    /// Puts the driver's header where images have it.
-    fn add_driver_header(&self, context: &Context) -> Result<()> {
-        let folder = self.programs.join("include/fpgamem");
-        fs::create_dir_all(&folder)?;
-        let header = context.root.join("driver/uapi/fpgamem.h");
-        fs::copy(header, folder.join("fpgamem.h"))?;
-        Ok(())
-    }
-
-    /// What `fpgamem.pc` says.
-    fn pkg_config(&self, what: &[&str]) -> Result<Vec<String>> {
-        let mut command = Command::new("pkg-config");
-        command.args(what).arg("fpgamem");
-        command.env("PKG_CONFIG_LIBDIR", self.prefix.join("lib/pkgconfig"));
-        let words = capture(&mut command)?;
-        Ok(words.split_whitespace().map(str::to_owned).collect())
-    }
 }
 
 /// The library as a user of this machine has it.
@@ -208,7 +94,7 @@ pub(crate) fn host(context: &Context) -> Result<Report> {
     };
     installed.add_driver_header(context)?;
     let mut report = Report::default();
-    for source in sources(&context.root)? {
+    for source in sources(context)? {
         for linkage in [Linkage::Shared, Linkage::Static] {
             let program = installed.compile(context, &source, linkage)?;
             let mut command = Command::new("timeout");
@@ -308,7 +194,7 @@ pub(crate) fn guest(context: &Context, kernel: &Kernel) -> Result<Report> {
     };
     installed.add_driver_header(context)?;
     let mut files = guest::base_files(context, kernel, &[])?;
-    for source in sources(&context.root)? {
+    for source in sources(context)? {
         for linkage in [Linkage::Shared, Linkage::Static] {
             let program = installed.compile(context, &source, linkage)?;
             let name = format!("/usr/local/bin/{}-{}", source.name, linkage.name());
