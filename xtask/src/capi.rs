@@ -167,8 +167,8 @@ fn with_cmake(context: &Context, installed: &Installed) -> Result<()> {
     Ok(())
 }
 
-/// The same programs on the emulated board, with its driver.
-pub(crate) fn guest(context: &Context, kernel: &Kernel) -> Result<Report> {
+/// Installs what programs for the guest's C library are compiled with.
+pub(crate) fn cross_compilers(context: &Context) -> Result<()> {
     setup::install_missing(
         &context.cache,
         &[(
@@ -179,7 +179,23 @@ pub(crate) fn guest(context: &Context, kernel: &Kernel) -> Result<Report> {
                 "pkg-config",
             ],
         )],
-    )?;
+    )
+}
+
+/// Names and files of the libraries that shared programs need in the guest.
+pub(crate) fn c_libraries() -> Result<Vec<(&'static str, PathBuf)>> {
+    let mut found = Vec::new();
+    for name in GUEST_LIBRARIES {
+        let mut find = Command::new("aarch64-linux-gnu-gcc");
+        let path = capture(find.arg(format!("-print-file-name={name}")))?;
+        found.push((name, PathBuf::from(path.trim())));
+    }
+    Ok(found)
+}
+
+/// The same programs on the emulated board, with its driver.
+pub(crate) fn guest(context: &Context, kernel: &Kernel) -> Result<Report> {
+    cross_compilers(context)?;
     let folder = context.target.join("capi").join(GLIBC);
     let prefix = folder.join("installed");
     let environment = context.tools.for_glibc()?;
@@ -207,10 +223,8 @@ pub(crate) fn guest(context: &Context, kernel: &Kernel) -> Result<Report> {
     run(strip.arg("-o").arg(&stripped).arg(&library))?;
     let soname = fs::read_link(installed.prefix.join("lib/libfpgamem.so"))?;
     files.add(&stripped, &format!("/lib/{}", soname.display()))?;
-    for name in GUEST_LIBRARIES {
-        let mut find = Command::new(installed.cc);
-        let path = capture(find.arg(format!("-print-file-name={name}")))?;
-        files.add(Path::new(path.trim()), &format!("/lib/{name}"))?;
+    for (name, path) in c_libraries()? {
+        files.add(&path, &format!("/lib/{name}"))?;
     }
     let script = context.root.join("xtask/guest/check-capi");
     files.add(&script, "/usr/local/bin/check-capi")?;

@@ -22,6 +22,7 @@ mod files;
 mod fuzz;
 mod guest;
 mod guest_tests;
+mod image;
 mod initramfs;
 mod kernel;
 mod library;
@@ -87,6 +88,8 @@ enum Command {
     UDmaBuf(u_dma_buf::UDmaBufArgs),
     /// Run everything that must pass
     Test(test::TestArgs),
+    /// Put an image's file system together by the Yocto recipes
+    Image(image::ImageArgs),
     /// Write the list of crates of the Yocto recipes from Cargo.lock
     Crates,
     /// Measure in guest instructions
@@ -129,6 +132,7 @@ fn run(command: &Command) -> Result<i32> {
         Command::Paddle(args) => return paddle::main(&context, args),
         Command::UDmaBuf(args) => return u_dma_buf::main(&context, args),
         Command::Test(args) => return test::main(&context, args),
+        Command::Image(args) => return image::main(&context, args),
         Command::Crates => petalinux::write_crates(&context)?,
     }
     Ok(0)

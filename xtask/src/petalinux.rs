@@ -20,7 +20,7 @@ mod parse;
 mod steps;
 
 pub(crate) use parse::parse;
-pub(crate) use steps::check_module;
+pub(crate) use steps::{check_module, install_all, Installed};
 
 /// The layer, below the checkout's root.
 const LAYER: &str = "petalinux";

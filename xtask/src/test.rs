@@ -17,7 +17,9 @@ use crate::kernel::{self, Kernel, KernelArgs};
 use crate::libtest::Totals;
 use crate::process::run_logged;
 use crate::ui::{elapsed, Step};
-use crate::{cache, capi, demo, deny, dt, library, lint, mistakes, mutate, petalinux, situations};
+use crate::{
+    cache, capi, demo, deny, dt, image, library, lint, mistakes, mutate, petalinux, situations,
+};
 
 /// A guest that takes longer hangs.
 const GUEST_TIMEOUT_SECONDS: u64 = 900;
@@ -69,6 +71,7 @@ enum Stage {
     Driver,
     DriverClippy,
     PetalinuxModule,
+    Image,
     Examples,
     Fuzz,
     Guest,
@@ -186,6 +189,11 @@ impl Session<'_> {
             Stage::PetalinuxModule => {
                 let source = kernel::source(&context.root, &context.cache, &self.args.kernel)?;
                 petalinux::check_module(context, self.kernel()?, &source)?;
+            }
+            Stage::Image => {
+                self.needs_driver()?;
+                let source = kernel::source(&context.root, &context.cache, &self.args.kernel)?;
+                image::check(context, self.kernel()?, &source)?;
             }
             Stage::Kernel => {
                 self.kernel()?;

@@ -10,11 +10,12 @@ use std::process::Command;
 use anyhow::{bail, Context as _, Result};
 
 use super::LAYER;
+use crate::capi;
 use crate::context::Context;
 use crate::kernel::Kernel;
 use crate::process::{capture, run_logged};
 use crate::recipe::{Known, Recipe};
-use crate::toolchain::LLVM;
+use crate::toolchain::{GLIBC, LLVM};
 use crate::ui::Step;
 
 /// The kernel module's recipe, below the layer, without its version.
@@ -92,7 +93,8 @@ impl Work {
         let body = self.recipe.function("do_install", &self.known)?;
         let mut shell = Command::new("sh");
         shell.current_dir(self.get("S")?);
-        run_logged(shell.args(["-e", "-c", &body]), &self.log, |_| {})
+        let script = format!("oe_runmake() {{\n    make \"$@\"\n}}\n{body}\n");
+        run_logged(shell.args(["-e", "-c", &script]), &self.log, |_| {})
             .with_context(|| format!("do_install of {}", self.recipe.path.display()))
     }
 }
@@ -118,13 +120,18 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     capture(Command::new("cp").arg("-R").args([from, to])).map(|_| ())
 }
 
+/// What the kernel calls itself.
+fn release(kernel: &Kernel) -> Result<String> {
+    let file = kernel.out.join("include/config/kernel.release");
+    let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+    Ok(text.trim().to_owned())
+}
+
 /// Builds and installs the module by the steps of its recipe; the folder with what it installs.
 pub(crate) fn module(context: &Context, kernel: &Kernel, source: &Path) -> Result<Work> {
     let step = Step::start("build the module by its recipe");
     let mut work = Work::unpack(context, MODULE)?;
-    let release =
-        capture(Command::new("cat").arg(kernel.out.join("include/config/kernel.release")))?;
-    let release = release.trim();
+    let release = release(kernel)?;
     work.know("STAGING_KERNEL_DIR", source.display().to_string());
     work.know("STAGING_KERNEL_BUILDDIR", kernel.out.display().to_string());
     let modlib = format!(
@@ -260,4 +267,61 @@ pub(crate) fn group(work: &Work) -> Result<String> {
     let text = work.get("GROUPADD_PARAM:${PN}")?;
     let name = text.split_whitespace().last();
     Ok(name.context("GROUPADD_PARAM is empty")?.to_owned())
+}
+
+/// The library, its command and the examples, below the layer.
+const LIBRARY: &str = "recipes-support/libfpgamem/libfpgamem";
+
+/// What the recipes of an image have installed.
+pub(crate) struct Installed {
+    /// A folder for each recipe.
+    pub(crate) images: Vec<PathBuf>,
+    /// The kernel's release.
+    pub(crate) release: String,
+    /// The module that is loaded at boot.
+    pub(crate) autoload: String,
+    pub(crate) group: String,
+    /// The udev rule, below the root.
+    pub(crate) rules: String,
+}
+
+/// Runs the steps of all recipes of an image.
+pub(crate) fn install_all(context: &Context, kernel: &Kernel, source: &Path) -> Result<Installed> {
+    let module = module(context, kernel, source)?;
+    let udev = Work::unpack(context, UDEV)?;
+    udev.install()?;
+    let library = library(context)?;
+    Ok(Installed {
+        release: release(kernel)?,
+        autoload: module.get("KERNEL_MODULE_AUTOLOAD")?,
+        group: group(&udev)?,
+        rules: format!(
+            "{}/udev/rules.d/70-fpgamem.rules",
+            &NONARCH_BASE_LIBDIR[1..]
+        ),
+        images: vec![module.image, udev.image, library.image],
+    })
+}
+
+/// Builds and installs the library, the command and the examples by their recipe.
+fn library(context: &Context) -> Result<Work> {
+    let step = Step::start("build the library by its recipe");
+    capi::cross_compilers(context)?;
+    let mut work = Work::unpack(context, LIBRARY)?;
+    let build = work.image.with_file_name("build");
+    work.know("prefix", "/usr".to_owned());
+    work.know("B", build.display().to_string());
+    work.know("RUST_HOST_SYS", GLIBC.to_owned());
+    work.know("CARGO_TARGET_SUBDIR", format!("{}/release", GLIBC));
+    // The checkout's own build folder, so that a second run has little to do.
+    fs::create_dir_all(&build)?;
+    std::os::unix::fs::symlink(&context.target, build.join("target"))?;
+    let mut cargo = context.cargo();
+    cargo.args(["build", "--locked", "--release", "--target", GLIBC]);
+    cargo.args(work.get("CARGO_BUILD_FLAGS")?.split_whitespace());
+    cargo.envs(context.tools.for_glibc()?);
+    run_logged(&mut cargo, &work.log, |_| {})?;
+    work.install()?;
+    step.done();
+    Ok(work)
 }
