@@ -36,6 +36,9 @@ pub(crate) struct FuzzArgs {
     /// Length of the sequence
     #[arg(long, value_name = "N", default_value_t = 150_000)]
     operations: u64,
+    /// Rounds of races between processes with threads, after the sequence
+    #[arg(long, value_name = "N", default_value_t = RACES)]
+    races: u64,
     /// Tell by KCOV which code of the driver was reached and which was not, on the debug kernel
     #[arg(long)]
     coverage: bool,
@@ -56,6 +59,9 @@ const STORM_ROUNDS: u64 = 48;
 /// The same on the debug kernel, which looks for other things.
 const STORM_ROUNDS_DEBUG: u64 = 3;
 
+/// Rounds of races of the short run.
+const RACES: u64 = 12;
+
 /// A run that takes longer hangs; the guest is told in seconds.
 const SHORT_TIMEOUT_SECONDS: u64 = 170;
 const LONG_TIMEOUT_SECONDS: u64 = 7200;
@@ -66,6 +72,8 @@ pub(crate) struct Sequence {
     pub(crate) seed: u64,
     pub(crate) operations: u64,
     pub(crate) storm_rounds: u64,
+    /// Rounds of races after the sequence.
+    pub(crate) races: u64,
     pub(crate) timeout: u64,
     /// By KCOV.
     pub(crate) coverage: bool,
@@ -77,6 +85,7 @@ impl Sequence {
         seed: 1,
         operations: SHORT_OPERATIONS,
         storm_rounds: STORM_ROUNDS,
+        races: RACES,
         timeout: SHORT_TIMEOUT_SECONDS,
         coverage: false,
     };
@@ -85,6 +94,7 @@ impl Sequence {
     pub(crate) const LONG: Self = Self {
         seed: 2,
         operations: 1_000_000,
+        races: 50 * RACES,
         timeout: LONG_TIMEOUT_SECONDS,
         ..Self::SHORT
     };
@@ -92,6 +102,7 @@ impl Sequence {
     /// The long one, on the debug kernel.
     pub(crate) const LONG_DEBUG: Self = Self {
         operations: 100_000,
+        races: 5 * RACES,
         storm_rounds: STORM_ROUNDS_DEBUG,
         ..Self::LONG
     };
@@ -116,6 +127,7 @@ pub(crate) fn run(
         ("seed", sequence.seed),
         ("operations", sequence.operations),
         ("storm-rounds", sequence.storm_rounds),
+        ("races", sequence.races),
     ] {
         command.push(format!("--{option}={value}"));
     }
@@ -155,6 +167,7 @@ pub(crate) fn main(context: &Context, args: &FuzzArgs) -> Result<i32> {
         seed: args.seed,
         operations: args.operations,
         storm_rounds: args.storm_rounds.unwrap_or(rounds),
+        races: args.races,
         timeout: args.timeout,
         coverage: args.coverage,
     };

@@ -260,6 +260,7 @@ impl Fuzzer {
             }
         }
         self.debugfs()?;
+        self.rebind()?;
         while self.model.processes.len() > 1 {
             self.kill()?;
             self.end_quarantines()?;
@@ -268,6 +269,8 @@ impl Fuzzer {
         self.end(last, true)?;
         self.end_quarantines()?;
         same("buffers at the end", 0, self.model.buffers.len())?;
+        self.debugfs()?;
+        self.wait_for_quarantine()?;
         self.debugfs()?;
         self.collect();
         Ok(())

@@ -18,10 +18,10 @@ macro_rules! kinds {
 }
 
 kinds! {
-    Info 19 Alloc 110 Free 60 Query 20 UserToPhys 25 PhysToUser 25 Flush 20 Invalidate 20 Sync 20
-    SetOwner 20 Quiet 20 UnknownCommand 20 BadPointer 20 MapNew 90 MapHandle 60 MapFixed 30
-    Unmap 110 Remap 30 Protect 30 Advise 30 Load 30 Store 60 Digest 30 Fork 22 Start 22 Exit 22
-    Kill 22 Open 30 Duplicate 20 Close 35 Pass 20 Fdinfo 24 Debugfs 19 Zdma 20 Storm 34
+    Info 19 Alloc 110 Free 60 Query 24 UserToPhys 25 PhysToUser 25 Flush 24 Invalidate 24 Sync 24
+    SetOwner 24 Quiet 20 UnknownCommand 20 BadPointer 24 MapNew 90 MapHandle 60 MapFixed 30
+    Unmap 110 Remap 30 Protect 30 Advise 30 Load 30 Store 60 Digest 32 Fork 22 Start 22 Exit 22
+    Kill 22 Open 30 Duplicate 28 Close 35 Pass 20 Fdinfo 24 Debugfs 19 Zdma 20 Storm 34
     MapStatus 34 StatusWord 60 OpenPaddle 34 MapRegisters 60 UnmapOther 44 PaddleSync 52
     PaddleSyncB 24 PaddleAsk 34 Inspect 30
 }

@@ -14,6 +14,7 @@ mod accesses;
 mod changes;
 mod coverage;
 mod descriptors;
+mod finale;
 mod fuzzer;
 mod ioctls;
 mod kinds;
@@ -23,6 +24,7 @@ mod message;
 mod model;
 mod observers;
 mod paddle;
+mod race;
 mod refusals;
 mod status;
 mod storm;
@@ -50,6 +52,9 @@ struct Args {
     /// How often a storm allocates and frees its buffers
     #[arg(long, default_value_t = 48)]
     storm_rounds: u64,
+    /// Rounds of races between processes with threads, after the sequence
+    #[arg(long, default_value_t = 10)]
+    races: u64,
     /// Tell which code of the driver was reached, by KCOV
     #[arg(long)]
     coverage: bool,
@@ -64,15 +69,15 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     }
-    let result = fuzzer::run(&args);
+    let result = fuzzer::run(&args).and_then(|()| race::run(args.seed, args.races));
     coverage::print();
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(report) => {
             println!("{report}");
             println!(
-                "again: cargo xtask fuzz --seed {} --operations {} --storm-rounds {}",
-                args.seed, args.operations, args.storm_rounds
+                "again: cargo xtask fuzz --seed {} --operations {} --storm-rounds {} --races {}",
+                args.seed, args.operations, args.storm_rounds, args.races
             );
             ExitCode::FAILURE
         }

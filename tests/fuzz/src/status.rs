@@ -13,7 +13,7 @@ use fpgamem_tests::{abi, Errno};
 const MOST: usize = 6;
 
 /// Bytes from one to the next.
-const STRIDE: u64 = 1 << 20;
+const STRIDE: u64 = 16 << 20;
 
 impl Fuzzer {
     /// A free place for a status area or registers, unless there are enough.

@@ -73,7 +73,12 @@ impl<'a> Coverage<'a> {
         text.push_str("\nlines of which nothing was reached:\n");
         let mut branches = String::new();
         for ((file, line), places) in self.lines() {
-            let place = format!("  {file}:{line}: {}\n", self.source(file, line));
+            let source = self.source(file, line);
+            if !source.is_empty() && !source.contains(char::is_alphanumeric) {
+                // The end of a scope, where values are dropped.
+                continue;
+            }
+            let place = format!("  {file}:{line}: {source}\n");
             if !places.values().any(|reached| *reached) {
                 text.push_str(&place);
                 continue;
@@ -90,8 +95,10 @@ impl<'a> Coverage<'a> {
     fn lines(&self) -> BTreeMap<(&str, u64), BTreeMap<String, bool>> {
         let mut lines = BTreeMap::<_, BTreeMap<String, bool>>::new();
         for (place, reached) in self.places.iter().filter(|(place, _)| !place.panics) {
-            // Line 0 is code of the compiler's own.
-            let Some(frame) = place.frames.iter().find(|frame| frame.line > 0) else {
+            // Line 0 is code of the compiler's own, column 0 the start of a function, which may be a
+            // copy that nobody calls because all callers have their own.
+            let frames = &mut place.frames.iter().filter(|frame| frame.line > 0);
+            let Some(frame) = frames.next().filter(|frame| frame.column > 0) else {
                 continue;
             };
             let line = lines.entry((frame.file.as_str(), frame.line)).or_default();

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What a run does once, at its end, because it takes long or ends every open file: waiting for a
+//! quarantine, and unbinding the device.
+
+use crate::fuzzer::{same, Fuzzer};
+use crate::mappings::{FIXED_NOREPLACE, READ, SHARED};
+use crate::sys::PAGE;
+use fpgamem_shared::paddle_abi as paddle;
+use fpgamem_tests::{abi, driver, request, Errno, Node};
+
+/// A command of each kind that the native node takes, and Paddle's.
+const NATIVE: [u32; 12] = [
+    abi::IOC_INFO,
+    abi::IOC_ALLOC,
+    abi::IOC_FREE,
+    abi::IOC_QUERY,
+    abi::IOC_USER_TO_PHYS,
+    abi::IOC_PHYS_TO_USER,
+    abi::IOC_FLUSH,
+    abi::IOC_INVALIDATE,
+    abi::IOC_SYNC,
+    abi::IOC_SET_OWNER,
+    abi::IOC_QUIET,
+    paddle::B_FLUSH,
+];
+const PADDLE: [u32; 3] = [paddle::A_DEVICE_INFO, paddle::A_VERSION, paddle::A_FLUSH];
+
+impl Fuzzer {
+    /// Unbinds the device while all is live and binds it again: files that were open before get
+    /// nothing but `ENODEV`, and buffers stay what and where they are.
+    pub(crate) fn rebind(&mut self) -> Result<(), String> {
+        if self.model.buffers.is_empty() {
+            // The pool would end, and begin with other counts.
+            return Ok(());
+        }
+        let device = driver::device_name();
+        driver::unbind(&device).map_err(|error| format!("unbind: {error}"))?;
+        let processes: Vec<u32> = self.model.processes.keys().copied().collect();
+        for process in &processes {
+            self.use_after_unbind(*process)?;
+        }
+        driver::bind(&device).map_err(|error| format!("bind: {error}"))?;
+        self.node = Node::open();
+        self.totals()?;
+        for process in processes {
+            self.use_after_unbind(process)?;
+        }
+        Ok(())
+    }
+
+    /// The descriptors of a worker serve for nothing, its mappings as before.
+    fn use_after_unbind(&mut self, process: u32) -> Result<(), String> {
+        for (descriptor, file) in self.model.processes[&process].descriptors.clone() {
+            let is_paddle = self.model.files[&file].paddle;
+            let (commands, offsets) = match is_paddle {
+                true => (&PADDLE[..], &[0, paddle::REGISTERS][..]),
+                false => (&NATIVE[..], &[0, abi::MMAP_STATUS_OFFSET][..]),
+            };
+            for command in commands {
+                let answer = self.ioctl(process, descriptor, *command, &[])?;
+                same("ioctl without a device", Err(Errno::ENODEV), answer.result)?;
+            }
+            for offset in offsets {
+                let place = self.place(process, PAGE);
+                let flags = SHARED | FIXED_NOREPLACE;
+                let args = [place, PAGE, READ.into(), flags, descriptor, *offset];
+                let result = self.syscall(process, libc::SYS_mmap, &args)?;
+                same("mmap without a device", Err(Errno::ENODEV), result)?;
+            }
+        }
+        for _ in 0..8 {
+            self.digest()?;
+        }
+        Ok(())
+    }
+
+    /// An allocation of everything while blocks are quarantined, in a pool that nobody uses, waits
+    /// until they are free.
+    pub(crate) fn wait_for_quarantine(&mut self) -> Result<(), String> {
+        let fail = |what: &'static str| move |errno: Errno| format!("{what}: {errno}");
+        let marked = self.node.alloc(request(1)).map_err(fail("ALLOC"))?;
+        let set = self.node.set_owner(marked.handle, abi::OWNER_DEVICE);
+        set.map_err(fail("SET_OWNER"))?;
+        self.node.free(marked.handle).map_err(fail("FREE"))?;
+        let all = u64::from(self.model.nr_blocks) * self.model.block_bytes;
+        let all = self.node.alloc(request(all));
+        let all = all.map_err(fail("an allocation that has to wait"))?;
+        self.node.free(all.handle).map_err(fail("FREE"))?;
+        self.model.counts.allocations += 2;
+        self.model.counts.frees += 2;
+        self.model.counts.quarantined += 1;
+        Ok(())
+    }
+}
