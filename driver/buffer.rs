@@ -22,6 +22,7 @@ use kernel::{
     prelude::*,
     sync::{
         atomic::{Atomic, Relaxed},
+        lock::{mutex::MutexBackend, Guard},
         Arc, Mutex,
     },
 };
@@ -96,6 +97,7 @@ impl Client {
 }
 
 /// Blocks that are allocated as long as the buffer lives.
+#[pin_data(PinnedDrop)]
 pub(crate) struct Buffer {
     pool: Arc<Pool>,
     blocks: BlockRange,
@@ -105,6 +107,9 @@ pub(crate) struct Buffer {
     slot: Option<Slot>,
     /// Not 0 once a stranger has taken down a mapping, as one does who inspected a process that died.
     orphaned: Atomic<u32>,
+    /// Held where pages are entered into a table.
+    #[pin]
+    tables: Mutex<()>,
 }
 
 impl Buffer {
@@ -115,17 +120,17 @@ impl Buffer {
         flags: u32,
         client: Arc<Client>,
         slot: Option<Slot>,
-    ) -> Self {
-        let buffer = Self {
+    ) -> impl PinInit<Self> {
+        client.change(1, pool.bytes_of(blocks));
+        pin_init!(Self {
             pool,
             blocks,
             flags,
             client,
             slot,
             orphaned: Atomic::new(0),
-        };
-        buffer.client.change(1, buffer.bytes());
-        buffer
+            tables <- new_mutex!((), "fpgamem::Buffer"),
+        })
     }
 
     /// The pool that the blocks belong to.
@@ -225,8 +230,9 @@ impl Buffer {
     }
 }
 
-impl Drop for Buffer {
-    fn drop(&mut self) {
+#[pinned_drop]
+impl PinnedDrop for Buffer {
+    fn drop(self: Pin<&mut Self>) {
         if self.attribute() == Attribute::WriteCombine {
             // The alias may have been read ahead of time while user space wrote past the caches.
             if let Ok(slice) = self.pool.region().slice(self.phys_addr(), self.bytes()) {
@@ -257,6 +263,10 @@ impl PfnMapped for Buffer {
     fn memory(&self, offset: u64, len: u64) -> Result<RegionSlice<'_>> {
         let phys_addr = self.pool.phys_addr_at(offset)?;
         self.pool.region().slice(phys_addr, len)
+    }
+
+    fn lock_tables(&self) -> Guard<'_, (), MutexBackend> {
+        self.tables.lock()
     }
 
     fn vma_added(&self) {

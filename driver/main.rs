@@ -21,6 +21,8 @@
 //! 4. the state of a pool,
 //! 5. the status area of a file, and the slots of that area; what users are charged with.
 //!
+//! Under 2, a fault takes the lock of a buffer's page tables and nothing else.
+//!
 //! No user memory is accessed under 2 to 5, and no block is cleared or synced under 3 to 5.
 //! Buffers are dropped under none of 3 to 5, because the last reference takes 4 and 5.
 //!
@@ -39,6 +41,7 @@ mod kapi {
     pub(crate) mod cache;
     pub(crate) mod dmem;
     pub(crate) mod global;
+    mod huge;
     pub(crate) mod misc;
     pub(crate) mod module;
     pub(crate) mod params;

@@ -33,9 +33,9 @@ use kernel::{
     time::{Instant, Monotonic},
 };
 
-/// Offsets for mmap are congruent to physical addresses modulo this, so that a large buffer can be
-/// placed where huge pages fit.
-const OFFSET_GRANULE: u64 = 2 << 20;
+/// Bytes in a huge page. A buffer as long as this is aligned to it, where there is room, and offsets for
+/// mmap are congruent to physical addresses modulo this.
+const HUGE_BYTES: u64 = 2 << 20;
 /// Most milliseconds that an allocation waits for quarantined blocks.
 const MAX_WAIT_MS: u32 = 2000;
 /// Milliseconds after which a waiting allocation looks whether a buffer has been freed meanwhile.
@@ -202,7 +202,7 @@ impl Pool {
 
     /// The offset for mmap that stands for a physical address of the region.
     pub(crate) fn mmap_offset_of(&self, phys_addr: u64) -> u64 {
-        let base = self.region.extent().start & !(OFFSET_GRANULE - 1);
+        let base = self.region.extent().start & !(HUGE_BYTES - 1);
         // In range: addresses of the region are not below the rounded base.
         abi::MMAP_OFFSET_BASE.saturating_add(phys_addr.saturating_sub(base))
     }
@@ -216,7 +216,7 @@ impl Pool {
         let extent = self.region.extent();
         mmap_offset
             .checked_sub(abi::MMAP_OFFSET_BASE)
-            .and_then(|past| (extent.start & !(OFFSET_GRANULE - 1)).checked_add(past))
+            .and_then(|past| (extent.start & !(HUGE_BYTES - 1)).checked_add(past))
             .filter(|phys_addr| *phys_addr >= extent.start && *phys_addr < extent.end())
             .ok_or(EINVAL)
     }
@@ -248,26 +248,42 @@ impl Pool {
         }
         let count = u32::try_from(request.len.div_ceil(self.block_bytes())).map_err(|_| EINVAL)?;
         let alignment = self.alignment(request.align)?;
+        let bytes = u64::from(count) << self.block_shift;
+        let huge = if bytes >= HUGE_BYTES && request.align < HUGE_BYTES {
+            self.alignment(HUGE_BYTES).ok()
+        } else {
+            None
+        };
 
         // All memory is at hand before the lock is taken.
         let place = UniqueArc::<Buffer>::new_uninit(GFP_KERNEL_ACCOUNT)?;
         let slot = client.new_slot();
-        let blocks = self.alloc_blocks(count, alignment, request, slot.as_ref())?;
+        let blocks = self.alloc_blocks(
+            count,
+            [huge.unwrap_or(alignment), alignment],
+            request,
+            slot.as_ref(),
+        )?;
 
         self.counters.allocations.add(1);
         self.look_for_damage(blocks);
         let flags = request.flags;
-        let buffer = place.write(Buffer::new(self.clone(), blocks, flags, client, slot));
+        let buffer = Buffer::new(self.clone(), blocks, flags, client, slot);
+        let buffer = match place.pin_init_with(buffer) {
+            Ok(buffer) => buffer,
+            Err(never) => match never {},
+        };
         buffer.clear()?;
         trace::alloc(buffer.phys_addr(), buffer.bytes(), flags);
         Ok(buffer.into())
     }
 
-    /// Marks a run of blocks allocated, and waits for quarantined ones if it must.
+    /// Marks a run of blocks allocated, and waits for quarantined ones if it must. The first alignment
+    /// is the better one.
     fn alloc_blocks(
         &self,
         count: u32,
-        alignment: Alignment,
+        alignments: [Alignment; 2],
         request: Request,
         slot: Option<&Slot>,
     ) -> Result<BlockRange> {
@@ -300,7 +316,7 @@ impl Pool {
                 return Err(ENODEV);
             }
             if !over_limit {
-                match state.alloc(count, alignment, node, word, charge, record) {
+                match state.alloc(count, alignments, node, word, charge, record) {
                     Ok(blocks) => return Ok(blocks),
                     Err(back) => (node, word, charge) = (back.node, back.word, back.charge),
                 }

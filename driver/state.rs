@@ -201,18 +201,23 @@ impl State {
         entry.is_live().then_some(&mut entry.record)
     }
 
-    /// Allocates `count` blocks and hands them to `enter`, whose record is kept in `node`. Gives
-    /// the node back if no run of free blocks is long enough.
+    /// Allocates `count` blocks, at the first alignment at which there is room. The record is kept in
+    /// `node`, which is given back if no run of free blocks is long enough.
     pub(crate) fn alloc(
         &mut self,
         count: u32,
-        alignment: Alignment,
+        [better, alignment]: [Alignment; 2],
         node: RBTreeNodeReservation<u32, Entry>,
         word: Option<(Arc<Area>, u32)>,
         charge: Option<Charge>,
         record: impl FnOnce(BlockRange) -> Record,
     ) -> Result<BlockRange, NoRoom> {
-        let Ok(blocks) = self.map.alloc(count, alignment) else {
+        let found = self.map.alloc(count, better);
+        let found = match found {
+            Err(_) if better != alignment => self.map.alloc(count, alignment),
+            found => found,
+        };
+        let Ok(blocks) = found else {
             return Err(NoRoom { node, word, charge });
         };
         let entry = Entry {

@@ -66,6 +66,11 @@ impl<T: OpenFile> FileOperations<T> {
             inner.compat_ioctl = Some(bindings::compat_ptr_ioctl);
         }
         inner.show_fdinfo = Some(Self::show_fdinfo);
+        // Long mappings get addresses that are congruent to their offset modulo a huge page.
+        #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
+        {
+            inner.get_unmapped_area = Some(bindings::thp_get_unmapped_area);
+        }
         Self {
             inner,
             _file: PhantomData,

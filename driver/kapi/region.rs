@@ -223,6 +223,12 @@ impl RegionSlice<'_> {
         unsafe { self.region.alias.as_ptr().add(self.offset) }
     }
 
+    /// The physical address of the first byte.
+    pub(crate) fn phys_addr(&self) -> u64 {
+        // CAST: usize is 64 bits on arm64. In range: the slice is within the region.
+        self.region.extent.start.saturating_add(self.offset as u64)
+    }
+
     /// Clears the bytes through the cache. The zeroes are in memory after [`Self::maintain`].
     ///
     /// The caller owns the blocks: nobody else reads or writes them.
@@ -323,15 +329,14 @@ struct Window {
 
 impl Window {
     fn map(slice: &RegionSlice<'_>) -> Result<Self> {
-        // CAST: usize is 64 bits on arm64. In range: the slice is within the region.
-        let phys_addr = slice
-            .region
-            .extent
-            .start
-            .saturating_add(slice.offset as u64);
         // SAFETY: `memremap` checks its arguments and takes any address, not only of pages.
-        let start =
-            unsafe { bindings::memremap(phys_addr, slice.bytes, bindings::MEMREMAP_WC as usize) };
+        let start = unsafe {
+            bindings::memremap(
+                slice.phys_addr(),
+                slice.bytes,
+                bindings::MEMREMAP_WC as usize,
+            )
+        };
         // INVARIANT: Just mapped.
         Ok(Self {
             start: NonNull::new(start.cast()).ok_or(ENOMEM)?,

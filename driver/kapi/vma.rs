@@ -11,8 +11,8 @@
 //!
 //! In the manner of `VmaMixedMap` of `rust/kernel/mm/virt.rs`, where this would go as `VmaPfnMap`.
 
-use super::{region::RegionSlice, task};
-use core::{marker::PhantomData, mem::MaybeUninit, ptr};
+use super::{huge, region::RegionSlice, task};
+use core::{marker::PhantomData, mem::MaybeUninit, ops::Range, ptr};
 use kernel::{
     bindings,
     error::{from_result, to_result},
@@ -23,7 +23,10 @@ use kernel::{
     },
     page::PAGE_SIZE,
     prelude::*,
-    sync::{Arc, ArcBorrow},
+    sync::{
+        lock::{mutex::MutexBackend, Guard},
+        Arc, ArcBorrow,
+    },
 };
 
 // Bits of arm64 page table entries that the generated bindings lack, being macros in C:
@@ -60,6 +63,10 @@ pub(crate) trait PfnMapped: Send + Sync + Sized + 'static {
     /// `EFAULT` or `EINVAL` if there is none.
     fn memory(&self, offset: u64, len: u64) -> Result<RegionSlice<'_>>;
 
+    /// Locks the page tables of all VMAs of the object against other faults. Called under the mmap lock or
+    /// that of a VMA.
+    fn lock_tables(&self) -> Guard<'_, (), MutexBackend>;
+
     /// A VMA refers to the object now. Called under the mmap lock.
     fn vma_added(&self);
 
@@ -87,6 +94,11 @@ impl<T: PfnMapped> VmOperations<T> {
         inner.open = Some(Self::open);
         inner.close = Some(Self::close);
         inner.access = Some(Self::access);
+        inner.fault = Some(huge::fault::<T>);
+        #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
+        {
+            inner.huge_fault = Some(huge::huge_fault::<T>);
+        }
         Self {
             inner,
             _object: PhantomData,
@@ -169,16 +181,26 @@ pub(crate) fn file_offset(vma: &VmaNew) -> u64 {
     (pages as u64).saturating_mul(PAGE_SIZE as u64)
 }
 
+/// The protection of a page that counts as written to: nothing ever cleans it, and without a hardware
+/// dirty bit the first store would fault only to set that.
+pub(super) fn dirty(mut prot: bindings::pgprot_t, writable: bool) -> bindings::pgprot_t {
+    // Marked dirty even if it is read-only, for the case that mprotect makes it writable.
+    prot.pgprot |= PTE_DIRTY;
+    if writable {
+        prot.pgprot &= !PTE_RDONLY;
+    }
+    prot
+}
+
 /// Maps the page frames from physical address `phys_addr` on into all of `vma`, whose offsets
 /// become those from `offset` on. The VMA takes over the reference `object`.
 ///
-/// Pages are entered as dirty: nothing ever cleans them, and without a hardware dirty bit the first
-/// store to each would fault only to set it.
+/// What whole huge pages can map is left to the first access; the rest is entered at once.
 ///
 /// # Errors
 ///
-/// `ENOMEM` if there is no memory for page tables. `remap_pfn_range` removed what it had mapped by
-/// then, so the reference can be dropped.
+/// `ENOMEM` if there is no memory for page tables. Nothing is mapped then, so the reference can be
+/// dropped.
 pub(crate) fn map<T: PfnMapped>(
     vma: &VmaNew,
     phys_addr: u64,
@@ -197,20 +219,34 @@ pub(crate) fn map<T: PfnMapped>(
         // SAFETY: As above.
         unsafe { (*raw).vm_page_prot = prot };
     }
-    // Marked dirty even if it is read-only, for the case that mprotect makes it writable.
-    prot.pgprot |= PTE_DIRTY;
-    if vma.writable() {
-        prot.pgprot &= !PTE_RDONLY;
-    }
+    let prot = dirty(prot, vma.writable());
     // SAFETY: As above. No page of the VMA is mapped yet, so no reverse mapping depends on the
     // offset.
     unsafe { (*raw).vm_pgoff = pgoff };
-    // SAFETY: The VMA is being set up under the mmap lock. The object owns the page frames and the
-    // reference that the VMA gets below keeps it alive while they are mapped.
-    to_result(unsafe {
-        bindings::remap_pfn_range(raw, vma.start(), pfn, vma.end() - vma.start(), prot)
-    })?;
-    // `remap_pfn_range` set VM_IO, VM_PFNMAP, VM_DONTEXPAND and VM_DONTDUMP.
+    let range = vma.start()..vma.end();
+    // What `remap_pfn_range` sets.
+    let mut special = flags::IO | flags::PFNMAP | flags::DONTEXPAND | flags::DONTDUMP;
+    let (head, tail) = match huge::whole_pages(range.clone(), phys_addr) {
+        Some(whole) => {
+            // Where those alone get huge pages who ask for them.
+            special |= flags::HUGEPAGE;
+            (range.start..whole.start, whole.end..range.end)
+        }
+        None => (range.clone(), range.end..range.end),
+    };
+    // SAFETY: As above. Page frames may be mapped into a shared VMA.
+    unsafe { (*raw).__bindgen_anon_2.__vm_flags = vma.flags() | special };
+
+    for part in [&head, &tail] {
+        let pfn = pfn.saturating_add((part.start - range.start) / PAGE_SIZE);
+        let entered = enter(vma, part, pfn, prot);
+        if entered.is_err() && !head.is_empty() {
+            // Before the page frames belong to somebody else.
+            // SAFETY: The VMA is one of page frames and has these addresses.
+            unsafe { bindings::zap_vma_ptes(raw, head.start, head.len()) };
+        }
+        entered?;
+    }
 
     object.vma_added();
     let operations: *const VmOperations<T> = T::vm_operations();
@@ -219,6 +255,16 @@ pub(crate) fn map<T: PfnMapped>(
     // SAFETY: As above.
     unsafe { (*raw).vm_private_data = Arc::into_raw(object).cast_mut().cast() };
     Ok(())
+}
+
+/// Enters the pages of a part of `vma`, none if it is empty.
+fn enter(vma: &VmaNew, part: &Range<usize>, pfn: usize, prot: bindings::pgprot_t) -> Result {
+    if part.is_empty() {
+        return Ok(());
+    }
+    // SAFETY: The VMA is being set up under the mmap lock, and has these addresses. The object owns the
+    // page frames and the reference that the VMA gets keeps it alive while they are mapped.
+    to_result(unsafe { bindings::remap_pfn_range(vma.as_ptr(), part.start, pfn, part.len(), prot) })
 }
 
 /// Maps the registers of a device from physical address `phys_addr` on into all of `vma`: Device
@@ -236,10 +282,7 @@ pub(crate) fn map_registers(vma: &VmaNew, phys_addr: u64) -> Result {
     // Later changes of the protection start from this one.
     // SAFETY: As above.
     unsafe { (*raw).vm_page_prot = prot };
-    prot.pgprot |= PTE_DIRTY;
-    if vma.writable() {
-        prot.pgprot &= !PTE_RDONLY;
-    }
+    let prot = dirty(prot, vma.writable());
     // SAFETY: The VMA is being set up under the mmap lock. The page frames are registers, which are
     // nobody's memory.
     to_result(unsafe {
@@ -256,7 +299,7 @@ pub(crate) struct Mapping<'a, T> {
 
 impl<'a, T: PfnMapped> Mapping<'a, T> {
     /// The mapping that `vma` is, if it is one of a `T`.
-    fn of(vma: &'a VmaRef) -> Option<Self> {
+    pub(super) fn of(vma: &'a VmaRef) -> Option<Self> {
         let operations: *const VmOperations<T> = T::vm_operations();
         // SAFETY: The mmap lock is held, so the VMA does not change.
         let actual = unsafe { (*vma.as_ptr()).vm_ops };
@@ -269,6 +312,11 @@ impl<'a, T: PfnMapped> Mapping<'a, T> {
         // that does not run for a VMA that a look-up finds under the lock.
         let object = unsafe { ArcBorrow::from_raw(object) };
         Some(Self { vma, object })
+    }
+
+    /// The VMA.
+    pub(super) fn vma(&self) -> &VmaRef {
+        self.vma
     }
 
     /// The object whose page frames are mapped.

@@ -8,6 +8,7 @@ use crate::mapping::{host_len, Mapping};
 use nix::errno::Errno;
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd};
+use std::sync::Barrier;
 
 impl Mapping {
     /// Copies `bytes` to `offset`.
@@ -46,6 +47,32 @@ impl Mapping {
         let to = self.pointer(offset, 8).cast::<u64>();
         // SAFETY: the eight bytes are mapped.
         unsafe { to.write_unaligned(value) };
+    }
+
+    /// Stores eight bytes at each of the offsets, which are multiples of 8, from as many threads at once,
+    /// while this one does something else.
+    pub fn store_from_threads(&self, offsets: &[u64], value: u64, meanwhile: impl FnOnce()) {
+        struct Place(*mut u64);
+        // SAFETY: the place is used by the one thread that it is given to, while the mapping is borrowed.
+        unsafe impl Send for Place {}
+        let place = |offset: &u64| {
+            assert_eq!(offset % 8, 0, "places do not overlap");
+            Place(self.pointer(*offset, 8).cast())
+        };
+        let barrier = Barrier::new(offsets.len() + 1);
+        std::thread::scope(|scope| {
+            for place in offsets.iter().map(place) {
+                let barrier = &barrier;
+                scope.spawn(move || {
+                    let Place(to) = { place };
+                    barrier.wait();
+                    // SAFETY: the eight bytes are mapped and aligned.
+                    unsafe { to.write_volatile(value) };
+                });
+            }
+            barrier.wait();
+            meanwhile();
+        });
     }
 
     /// Loads a device register.

@@ -197,6 +197,21 @@ impl Mapping {
         unsafe { mman::mremap(from, len, len, flags, Some(to)) }.map(drop)
     }
 
+    /// Moves a part, which must be mapped, and leaves a hole. It goes `past` bytes behind a place that the
+    /// kernel chooses.
+    pub fn take(&mut self, range: Range<u64>, past: u64) -> Result<Self, Errno> {
+        let (from, len) = self.owned(&range);
+        let mut place = Self::anonymous(past + range.end - range.start, ProtFlags::PROT_NONE);
+        let target = past..place.len;
+        let (to, _) = place.owned(&target);
+        let flags = MRemapFlags::MREMAP_MAYMOVE | MRemapFlags::MREMAP_FIXED;
+        // SAFETY: source and target belong to values at hand, and nothing refers to their memory.
+        let base = unsafe { mman::mremap(from, len, len, flags, Some(to)) }?;
+        place.forget(target);
+        self.forget(range.clone());
+        Ok(Self::owning(base, range.end - range.start))
+    }
+
     /// Changes the length by mremap, with leave to move.
     pub fn resize(&mut self, len: u64) -> Result<(), Errno> {
         let (at, old) = self.owned(&(0..self.len));

@@ -11,7 +11,7 @@ use fpgamem_tests::abi::{Range, SYNC_FLUSH, SYNC_INVALIDATE};
 use fpgamem_tests::debugfs::Stats;
 use fpgamem_tests::driver::{self, Unbound};
 use fpgamem_tests::faults::{Faults, Tally, SWEEPS};
-use fpgamem_tests::{debugfs, node, request, Balance, Errno, Node, PAGE};
+use fpgamem_tests::{debugfs, node, request, Balance, Errno, MapFlags, Node, PAGE, READ_WRITE};
 use std::cell::{Cell, RefCell};
 use std::fs::OpenOptions;
 
@@ -61,10 +61,26 @@ fn mmap_of_a_block() {
 fn mmap_of_many_pages() {
     let _balance = Balance::new();
     let (faults, node) = (Faults::new(), Node::open());
-    let tally = faults.at_each_place(|| node.map(LARGE), nothing_is_left_of(Stats::read()));
-    // Two page tables more than a small mapping at least.
-    assert!(tally.no_memory >= 5, "{tally:?}");
-    node.map(LARGE).unwrap().check_zero(0..LARGE);
+    // The end needs a table of pages, the rest has huge ones.
+    let len = LARGE - PAGE;
+    let tally = faults.at_each_place(|| node.map(len), nothing_is_left_of(Stats::read()));
+    // A page table more than a small mapping at least.
+    assert!(tally.no_memory >= 4, "{tally:?}");
+    node.map(len).unwrap().check_zero(0..len);
+}
+
+#[test]
+fn mmap_of_a_part_between_huge_pages() {
+    let _balance = Balance::new();
+    let (faults, node) = (Faults::new(), Node::open());
+    let buffer = node.alloc(request(LARGE)).unwrap();
+    let (offset, len) = (buffer.mmap_offset + PAGE, LARGE - 2 * PAGE);
+    let map = || node.map_with(len, READ_WRITE, MapFlags::MAP_SHARED, offset);
+    let tally = faults.at_each_place(map, nothing_is_left_of(Stats::read()));
+    // A table of pages for either end.
+    assert!(tally.no_memory >= 4, "{tally:?}");
+    map().unwrap().check_zero(0..len);
+    node.free(buffer.handle).unwrap();
 }
 
 #[test]

@@ -4,6 +4,9 @@
 
 use super::Model;
 
+/// Bytes in a huge page.
+const HUGE: u64 = 2 << 20;
+
 impl Model {
     /// Free runs of blocks, lowest first: first block and the one after the last.
     fn free_runs(&self) -> Vec<(u32, u32)> {
@@ -34,8 +37,17 @@ impl Model {
         u32::try_from((address - self.base) / self.block_bytes).unwrap_or(u32::MAX)
     }
 
-    /// Where the lowest aligned run of `blocks` free blocks is.
+    /// Where `blocks` blocks go: what is as long as a huge page is aligned to it, if there is room.
     pub(crate) fn find(&self, blocks: u32, align: u64) -> Option<u32> {
+        let is_huge = u64::from(blocks) * self.block_bytes >= HUGE;
+        let aligned = is_huge.then(|| self.find_aligned(blocks, align.max(HUGE)));
+        aligned
+            .flatten()
+            .or_else(|| self.find_aligned(blocks, align))
+    }
+
+    /// Where the lowest aligned run of `blocks` free blocks is.
+    fn find_aligned(&self, blocks: u32, align: u64) -> Option<u32> {
         self.free_runs().into_iter().find_map(|(start, end)| {
             let start = self.aligned(start, align);
             (start < end && end - start >= blocks).then_some(start)
