@@ -10,7 +10,7 @@ fn root() -> &'static Path {
 }
 
 fn read(name: &str) -> String {
-    std::fs::read_to_string(root().join(name)).unwrap()
+    std::fs::read_to_string(root().join(name)).expect(name)
 }
 
 /// The text of every block of the guide in a language.
@@ -18,7 +18,7 @@ fn blocks(guide: &str, language: &str) -> Vec<String> {
     let start = format!("```{language}\n");
     let blocks = guide.split(&start).skip(1);
     blocks
-        .map(|block| block.split("```").next().unwrap().to_owned())
+        .map(|block| block.split("```").next().unwrap_or_default().to_owned())
         .collect()
 }
 
