@@ -128,7 +128,8 @@ static int carry_out(struct fpgamem_pe_call *call, unsigned int command, struct 
 		probe->result = fpgamem_pe_translate(call, probe->addr, probe->len, NULL);
 		return 0;
 	default:
-		return -ENOTTY;
+		/* Nobody else says so: what should not have come is told from what did not. */
+		return -EPROTO;
 	}
 }
 
