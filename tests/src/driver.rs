@@ -116,8 +116,21 @@ pub fn unload() -> Result<(), Errno> {
 
 /// Loads the module.
 pub fn load() -> Result<(), Errno> {
-    let file = File::open(MODULE).unwrap_or_else(|error| panic!("{MODULE}: {error}"));
-    finit_module(&file, c"", ModuleInitFlags::empty())
+    load_file(&module_file())
+}
+
+/// The module, to be loaded by [`load_file`].
+///
+/// # Panics
+///
+/// Where the test image has none.
+pub fn module_file() -> File {
+    File::open(MODULE).unwrap_or_else(|error| panic!("{MODULE}: {error}"))
+}
+
+/// Loads the module from its open file.
+pub fn load_file(file: &File) -> Result<(), Errno> {
+    finit_module(file, c"", ModuleInitFlags::empty())
 }
 
 /// Whether the module is loaded.

@@ -104,9 +104,7 @@ impl Faults {
     ) -> Tally {
         let mut tally = Tally::default();
         for nth in 1..LIMIT {
-            self.arm(nth);
-            let result = call();
-            let injected = self.disarm();
+            let (result, injected) = self.at_place(nth, &mut call);
             match result {
                 Ok(_) if !injected => return tally,
                 Ok(value) => {
@@ -126,6 +124,35 @@ impl Faults {
             }
         }
         panic!("the call has {LIMIT} places that can fail");
+    }
+
+    /// How many places a call goes through, about.
+    ///
+    /// # Panics
+    ///
+    /// Where it has more than can be counted, or the call fails.
+    pub fn places_of(&self, call: impl FnOnce() -> Result<(), Errno>) -> u32 {
+        self.arm(LIMIT);
+        let result = call();
+        let mut text = [0; 16];
+        let len = self.nth.read_at(&mut text, 0);
+        self.disarm();
+        result.expect("there is no fault");
+        let text = String::from_utf8_lossy(&text[..len.expect("fail-nth is readable")]);
+        let left: u32 = text.trim().parse().expect("it is a number");
+        assert_ne!(left, 0, "the call has {LIMIT} places that can fail");
+        LIMIT - left
+    }
+
+    /// Makes the `nth` place of a call fail. Gives its result, and whether the fault happened.
+    pub fn at_place<T>(
+        &self,
+        nth: u32,
+        call: impl FnOnce() -> Result<T, Errno>,
+    ) -> (Result<T, Errno>, bool) {
+        self.arm(nth);
+        let result = call();
+        (result, self.disarm())
     }
 
     fn arm(&self, nth: u32) {

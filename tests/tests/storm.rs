@@ -2,7 +2,8 @@
 
 //! Many processes are killed in the middle of whatever they do with the driver.
 //!
-//! `FPGAMEM_STORM_SEED` and `FPGAMEM_STORM_DEATHS` set the seed and the number of deaths.
+//! `FPGAMEM_STORM_SEED` and `FPGAMEM_STORM_DEATHS` set the seed and the number of deaths,
+//! `FPGAMEM_STORM_SECONDS` how long a storm may take.
 
 // Needs the device, so it exists for the guest's architecture only.
 #![cfg(target_arch = "aarch64")]
@@ -12,7 +13,7 @@ use fpgamem_tests::abi::{self, Range};
 use fpgamem_tests::calls::adopt_orphans;
 use fpgamem_tests::driver::Unbound;
 use fpgamem_tests::pattern::Random;
-use fpgamem_tests::{node, request, Balance, Child, Errno, Mapping, Node, PAGE};
+use fpgamem_tests::{node, note, request, Balance, Child, Errno, Mapping, Node, PAGE};
 use nix::sys::signal::{killpg, Signal};
 use nix::sys::wait::{waitpid, WaitStatus};
 use nix::unistd::{setpgid, Pid};
@@ -25,7 +26,7 @@ const WORKERS: usize = 6;
 
 /// How long a storm may take: three times what it takes in an emulator, and some.
 fn limit(deaths: u64) -> Duration {
-    Duration::from_millis(30_000 + 150 * deaths)
+    Duration::from_secs(setting("FPGAMEM_STORM_SECONDS", 30 + deaths * 3 / 20))
 }
 
 /// A number from the environment.
@@ -154,7 +155,9 @@ fn kill(worker: Child) -> u64 {
 /// Lets `deaths` processes die; `between` runs now and then.
 fn storm(deaths: u64, doors: bool, mut between: impl FnMut(u64)) {
     let seed = setting("FPGAMEM_STORM_SEED", 2026);
-    println!("FPGAMEM_STORM_SEED={seed} FPGAMEM_STORM_DEATHS={deaths}");
+    note(&format!(
+        "FPGAMEM_STORM_SEED={seed} FPGAMEM_STORM_DEATHS={deaths}"
+    ));
     adopt_orphans().expect("the kernel knows the call");
     let begin = Instant::now();
     let mut random = Random::new(seed);
@@ -180,7 +183,7 @@ fn storm(deaths: u64, doors: bool, mut between: impl FnMut(u64)) {
     for worker in workers {
         died += kill(worker);
     }
-    println!("{died} deaths in {:?}", begin.elapsed());
+    note(&format!("{died} deaths in {:?}", begin.elapsed()));
 }
 
 #[test]

@@ -22,7 +22,7 @@ use crate::ui;
 /// The test program that needs the device tree of bad nodes, and runs alone.
 const BAD_DEVICE_TREE: &str = "bad_device_tree";
 
-/// The test program that needs a kernel which can inject faults.
+/// How the names of test programs begin that need a kernel which can inject faults.
 const FAULTS_INSIDE: &str = "faults_inside";
 
 /// The region, in bytes, in which it binds the device some hundred times: KASAN keeps a shadow of
@@ -76,8 +76,8 @@ impl Suite {
     pub(crate) fn of(program: &str) -> Self {
         match program {
             BAD_DEVICE_TREE => Self::BadDeviceTree,
-            FAULTS_INSIDE => Self::FaultsInside,
             PADDLE_LARGE => Self::PaddleLarge,
+            _ if program.starts_with(FAULTS_INSIDE) => Self::FaultsInside,
             _ => Self::Normal,
         }
     }
@@ -154,13 +154,16 @@ impl Progress {
         self.log.push('\n');
         match line.strip_prefix("@@ ") {
             None => self.current.line(&self.program, line),
-            Some(rest) => match rest.strip_prefix("exit ") {
-                None => {
+            Some(rest) => {
+                if let Some(status) = rest.strip_prefix("exit ") {
+                    self.end_of_program(status);
+                } else if let Some(text) = rest.strip_prefix("note ") {
+                    ui::note(format!("{}: {text}", self.program));
+                } else {
                     rest.clone_into(&mut self.program);
                     self.start = Instant::now();
                 }
-                Some(status) => self.end_of_program(status),
-            },
+            }
         }
     }
 
@@ -184,6 +187,12 @@ impl Progress {
     }
 }
 
+/// Settings of the test programs, by the names of their variables in the environment.
+pub(crate) type Settings<'a> = &'a [(&'a str, u64)];
+
+/// The setting that says after how many seconds a test program hangs.
+pub(crate) const TEST_SECONDS: &str = "FPGAMEM_TEST_SECONDS";
+
 /// Runs a suite, or `only` some of its programs, in a boot of its own.
 pub(crate) fn run(
     context: &Context,
@@ -193,12 +202,31 @@ pub(crate) fn run(
     machine: MachineArgs,
     cache_model: Option<CacheModel>,
 ) -> Result<Report> {
+    run_with(context, kernel, suite, only, machine, cache_model, &[])
+}
+
+/// The same with settings.
+pub(crate) fn run_with(
+    context: &Context,
+    kernel: &Kernel,
+    suite: Suite,
+    only: &[String],
+    machine: MachineArgs,
+    cache_model: Option<CacheModel>,
+    settings: Settings<'_>,
+) -> Result<Report> {
     let mut files = guest::base_files(context, kernel, &programs::examples(context)?)?;
     files.add(
         &context.root.join("xtask/guest/run-tests"),
         "/usr/local/bin/run-tests",
     )?;
-    let mut command = vec!["run-tests".to_owned()];
+    let variables = settings
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"));
+    let mut command = vec!["env".to_owned()];
+    command.extend(variables);
+    command.push("run-tests".to_owned());
+    let first = command.len();
     let all = programs::tests(context)?;
     if let Some(name) = only
         .iter()
@@ -215,7 +243,7 @@ pub(crate) fn run(
         files.add(&program.path, &path)?;
         command.push(path);
     }
-    let count = command.len() - 1;
+    let count = command.len() - first;
     if count == 0 {
         return Ok(Report::default());
     }
@@ -361,6 +389,19 @@ mod tests {
         assert_eq!(
             got.report.problems,
             ["mmap ended with status 137 before its result"]
+        );
+    }
+
+    #[test]
+    fn a_note_is_neither_a_program_nor_a_result() {
+        let got = progress(
+            "@@ storm\ntest a ... \n@@ note 10 deaths\nok\n\
+             test result: ok. 1 passed; 0 failed\n@@ exit 0\n",
+        );
+        assert_eq!(got.program, "storm");
+        assert_eq!(
+            (got.report.totals.passed, got.report.totals.results),
+            (1, 1)
         );
     }
 

@@ -12,7 +12,7 @@ use crate::cache_model::{CacheModel, CacheModelArgs};
 use crate::context::Context;
 use crate::driver::{self, Checks};
 use crate::fuzz::{self, Sequence};
-use crate::guest_tests::{self, Lane, Report, Suite};
+use crate::guest_tests::{self, Lane, Report, Suite, TEST_SECONDS};
 use crate::kernel::{self, Kernel, KernelArgs};
 use crate::libtest::Totals;
 use crate::process::run_logged;
@@ -26,6 +26,21 @@ const GUEST_TIMEOUT_SECONDS: u64 = 900;
 
 /// The same for the debug kernel.
 const DEBUG_GUEST_TIMEOUT_SECONDS: u64 = 1500;
+
+/// The same for the long form there, which runs what takes minutes, too.
+const DEBUG_LONG_GUEST_TIMEOUT_SECONDS: u64 = 4 * 3600;
+
+/// What the test programs of that form are told: how long one may take, how long a storm, and at how
+/// many places loading the module fails.
+const DEBUG_LONG: guest_tests::Settings<'_> = &[
+    (TEST_SECONDS, 3000),
+    ("FPGAMEM_STORM_SECONDS", 1200),
+    ("FPGAMEM_LOADING_PLACES", 150),
+];
+
+/// The processes that die in the long form of the storm, and what it may take.
+const STORM_DEATHS: u64 = 10_000;
+const STORM_SECONDS: u64 = 3000;
 
 /// The configuration with everything that notices what the driver does wrong.
 const DEBUG_KERNEL: &str = "debug";
@@ -77,6 +92,7 @@ enum Stage {
     Guest,
     BadDeviceTree,
     CApiGuest,
+    Storm,
     DebugKernel,
     GuestDebug,
     CacheModel,
@@ -223,6 +239,7 @@ impl Session<'_> {
                 self.needs_driver()?;
                 return capi::guest(context, self.kernel()?);
             }
+            Stage::Storm => return self.storm(),
             Stage::DebugKernel => {
                 kernel::build(context, &self.debug_kernel())?;
             }
@@ -352,9 +369,14 @@ impl Session<'_> {
             Suite::BadDeviceTree,
         ];
         for suite in suites {
-            let machine =
-                guest_tests::machine(context, Lane::Debug, suite, 2, DEBUG_GUEST_TIMEOUT_SECONDS);
-            let report = guest_tests::run(context, &kernel, suite, only, machine, None)?;
+            let (seconds, settings) = if self.args.long {
+                (DEBUG_LONG_GUEST_TIMEOUT_SECONDS, DEBUG_LONG)
+            } else {
+                (DEBUG_GUEST_TIMEOUT_SECONDS, &[][..])
+            };
+            let machine = guest_tests::machine(context, Lane::Debug, suite, 2, seconds);
+            let report =
+                guest_tests::run_with(context, &kernel, suite, only, machine, None, settings)?;
             sum.totals.add(report.totals);
             sum.problems.extend(report.problems);
         }
@@ -363,6 +385,35 @@ impl Session<'_> {
             sum.problems.extend(shortfalls);
         }
         Ok(sum)
+    }
+
+    /// The storm in which very many processes die: in the long form, or when it is asked for.
+    fn storm(&mut self) -> Result<Report> {
+        if !self.args.long && !self.args.only.contains(&Stage::Storm) {
+            return Ok(Report {
+                skipped: Some("part of the long form".to_owned()),
+                ..Report::default()
+            });
+        }
+        self.needs_driver()?;
+        let seconds = STORM_SECONDS + 300;
+        let settings = [
+            (TEST_SECONDS, seconds),
+            ("FPGAMEM_STORM_DEATHS", STORM_DEATHS),
+            ("FPGAMEM_STORM_SECONDS", STORM_SECONDS),
+        ];
+        let (context, suite) = (self.context, Suite::Normal);
+        let machine = guest_tests::machine(context, Lane::Plain, suite, 2, seconds);
+        let only = ["storm".to_owned()];
+        guest_tests::run_with(
+            context,
+            self.kernel()?,
+            suite,
+            &only,
+            machine,
+            None,
+            &settings,
+        )
     }
 
     fn guest(&mut self, suite: Suite) -> Result<Report> {
