@@ -148,6 +148,11 @@ impl Child {
         exit
     }
 
+    /// Forgets a child that has been waited for otherwise. Its link is closed.
+    pub fn was_reaped(mut self) {
+        self.reaped = true;
+    }
+
     /// Whether it has ended, with status 0.
     ///
     /// # Panics

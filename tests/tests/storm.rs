@@ -148,7 +148,7 @@ fn kill(worker: Child) -> u64 {
     };
     assert!(expect_death(group), "the worker is our child");
     while expect_death(Pid::from_raw(-group.as_raw())) {}
-    std::mem::forget(worker);
+    worker.was_reaped();
     deaths
 }
 
