@@ -13,6 +13,7 @@ mod capi;
 mod config;
 mod console;
 mod context;
+mod coverage;
 mod debian_rust;
 mod demo;
 mod deny;

@@ -18,7 +18,8 @@ use crate::libtest::Totals;
 use crate::process::run_logged;
 use crate::ui::{elapsed, Step};
 use crate::{
-    cache, capi, demo, deny, dt, image, library, lint, mistakes, mutate, petalinux, situations,
+    cache, capi, coverage, demo, deny, dt, image, library, lint, mistakes, mutate, petalinux,
+    situations,
 };
 
 /// A guest that takes longer hangs.
@@ -187,6 +188,7 @@ impl Session<'_> {
             Stage::Layering => lint::layering(context)?,
             Stage::Mutations => {
                 mutate::check(context)?;
+                coverage::check(context)?;
             }
             Stage::Clippy => lint::clippy(context)?,
             Stage::Docs => lint::docs(context)?,
