@@ -126,7 +126,8 @@ pub fn smallest_region(trace: &Trace, block_bytes: usize) -> Option<u64> {
 }
 
 /// Whether a region of `nr_blocks` blocks serves the trace; `None` where that cannot be tried.
-fn fits(trace: &Trace, block_bytes: usize, nr_blocks: u32) -> Option<bool> {
+#[must_use]
+pub fn fits(trace: &Trace, block_bytes: usize, nr_blocks: u32) -> Option<bool> {
     type Words = Vec<u64>;
     let words = vec![0; BlockMap::<Words>::words_for(nr_blocks)];
     let mut map = BlockMap::new(words, nr_blocks).ok()?;

@@ -116,7 +116,16 @@ impl Zdma {
     ///
     /// As [`UioRegisters::open`].
     pub fn open() -> Result<Self, ZdmaError> {
-        let registers = UioRegisters::open("zdma", REGISTER_BYTES)?;
+        Self::open_named("zdma")
+    }
+
+    /// Opens the channel that UIO offers under another name.
+    ///
+    /// # Errors
+    ///
+    /// As [`UioRegisters::open`].
+    pub fn open_named(name: &str) -> Result<Self, ZdmaError> {
+        let registers = UioRegisters::open(name, REGISTER_BYTES)?;
         // 1 GiB at a tenth of what the channel moves.
         Ok(Self {
             registers,

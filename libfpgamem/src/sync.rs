@@ -7,8 +7,9 @@ use crate::cache;
 use crate::direction::Maintenance;
 use crate::driver::{Driver, Method};
 use crate::error::Result;
-use crate::inner::Inner;
-use std::ops::Range;
+use crate::inner::{resolve, Inner};
+use crate::Buffer;
+use std::ops::{Range, RangeBounds};
 
 /// Maintains every cache line that the ranges touch, and waits once for all of them. The ranges are
 /// inside their buffers, which are this process's.
@@ -57,6 +58,41 @@ pub(crate) fn maintain<'a>(
 
 /// Ranges for one call.
 type Calls<'a> = Option<(&'a Driver, Vec<fpgamem_shared::abi::Range>)>;
+
+/// Maintains a range by the driver, even where instructions would do; what has no driver does as ever.
+fn by_driver(op: Maintenance, inner: &Inner, range: impl RangeBounds<usize>) -> Result<()> {
+    inner.check_fork()?;
+    let range = resolve(range, inner.len)?;
+    match inner.memory.device.backend() {
+        Backend::Driver(driver) if !range.is_empty() => {
+            let range = inner.memory.abi_range(&inner.in_memory(range));
+            driver.maintain(op, &[range])
+        }
+        _ => maintain(op, std::iter::once((inner, range))),
+    }
+}
+
+impl Buffer {
+    /// As [`sync_for_device`](Self::sync_for_device), by a system call even where instructions would do.
+    ///
+    /// To measure which of the two is faster on a processor, for which length.
+    ///
+    /// # Errors
+    ///
+    /// As [`sync_for_device`](Self::sync_for_device).
+    pub fn sync_for_device_by_driver(&self, range: impl RangeBounds<usize>) -> Result<()> {
+        by_driver(Maintenance::Clean, &self.inner, range)
+    }
+
+    /// As [`sync_for_cpu`](Self::sync_for_cpu), by a system call even where instructions would do.
+    ///
+    /// # Errors
+    ///
+    /// As [`sync_for_cpu`](Self::sync_for_cpu).
+    pub fn sync_for_cpu_by_driver(&mut self, range: impl RangeBounds<usize>) -> Result<()> {
+        by_driver(Maintenance::CleanInvalidate, &self.inner, range)
+    }
+}
 
 fn call(op: Maintenance, calls: Calls<'_>) -> Result<()> {
     calls.map_or(Ok(()), |(driver, ranges)| driver.maintain(op, &ranges))

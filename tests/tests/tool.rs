@@ -193,30 +193,6 @@ fn the_map_is_for_root() {
     assert!(errors.contains("run it as root"), "{errors}");
 }
 
-/// The commands that a guide shows.
-fn commands_of(guide: &str) -> impl Iterator<Item = &str> {
-    let blocks = guide.split("```sh\n").skip(1);
-    blocks.flat_map(|block| block.split("```").next().unwrap_or_default().lines())
-}
-
-#[test]
-fn every_command_of_the_guide_works() {
-    let balance = Balance::new();
-    let mut count = 0;
-    for command in commands_of(include_str!("../../docs/tool.md")) {
-        let output = Command::new("sh")
-            .args(["-c", command])
-            .current_dir("/tmp")
-            .output()
-            .expect("the guest has a shell");
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{command}: {errors}");
-        count += 1;
-    }
-    assert!(count >= 10, "the guide shows {count} commands");
-    balance.expect_held(0);
-}
-
 #[test]
 fn the_command_leaves_the_pool_alone() {
     let balance = Balance::new();

@@ -2,8 +2,9 @@
 
 //! The command line, its completions and its man pages.
 
+use crate::bringup::{alloc, contents, sync, translate};
 use crate::failure::Failure;
-use crate::{doctor, info, map, output, Verdict};
+use crate::{doctor, info, map, output, selftest, stress, top, trace, Verdict};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use fpgamem::Device;
@@ -82,6 +83,24 @@ pub(crate) enum Command {
     Map(map::Options),
     /// Find out what is wrong with this board, and how to mend it
     Doctor(doctor::Options),
+    /// Show who has how much and what happens, again and again
+    Top(top::Options),
+    /// Replay a recorded run of a program, or compute what it needs
+    Trace(trace::Options),
+    /// Let buffers come and go at random, and check every byte
+    Stress(stress::Options),
+    /// Measure syncs, and find out whether a DMA channel sees the caches
+    Selftest(selftest::Options),
+    /// Hold a buffer, so that an accelerator can be tried by hand
+    Alloc(alloc::Options),
+    /// Fill a running process's buffer
+    Fill(contents::FillOptions),
+    /// Show or check a running process's buffer
+    Dump(contents::DumpOptions),
+    /// Maintain the caches of a buffer that alloc holds
+    Sync(sync::Options),
+    /// Say where a running process's buffers are, for the CPU and for the FPGA
+    Translate(translate::Options),
     /// Print the completions for a shell
     Completions {
         /// The shell

@@ -4,6 +4,7 @@
 
 use crate::failure::Failure;
 use fpgamem_shared::abi;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Where debugfs is mounted.
@@ -53,6 +54,18 @@ pub(crate) fn read(node: &Path, file: &str) -> Result<String, Failure> {
         };
         Failure::reading(&path, error, way_out)
     })
+}
+
+/// The counters of `stats` by their names.
+pub(crate) fn parse_stats(text: &str) -> Result<BTreeMap<String, u64>, Failure> {
+    let pair = |line: &str| {
+        let (name, value) = line.split_once(' ')?;
+        Some((name.to_owned(), value.trim().parse().ok()?))
+    };
+    let lines = text.lines();
+    lines
+        .map(|line| pair(line).ok_or_else(|| strange("stats", line)))
+        .collect()
 }
 
 /// The entries of `block_map`, by address.
@@ -127,6 +140,12 @@ mod tests {
             let failure = parse_block_map(line).unwrap_err().to_string();
             assert!(failure.contains(line), "{failure}");
         }
+    }
+
+    #[test]
+    fn counters_have_names() {
+        let stats = parse_stats("blocks 64\nfrees 3\n").unwrap();
+        assert_eq!((stats["blocks"], stats["frees"]), (64, 3));
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 //! The command `fpgamem`: what a pool holds, what is wrong with a board, and first steps on one.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
+mod bringup;
 mod cli;
 mod debugfs;
 mod doctor;
@@ -11,7 +12,12 @@ mod failure;
 mod info;
 mod map;
 mod output;
+mod progress;
+mod selftest;
+mod stress;
 mod system;
+mod top;
+mod trace;
 mod units;
 
 use clap::Parser;
@@ -49,6 +55,15 @@ fn run(arguments: &Arguments) -> Result<Verdict, Failure> {
         Command::Info(options) => info::run(global, options),
         Command::Map(options) => map::run(global, options),
         Command::Doctor(options) => doctor::run(global, options),
+        Command::Top(options) => top::run(global, options),
+        Command::Trace(options) => trace::run(global, options),
+        Command::Stress(options) => stress::run(global, options),
+        Command::Selftest(options) => selftest::run(global, options),
+        Command::Alloc(options) => bringup::alloc::run(global, options),
+        Command::Fill(options) => bringup::contents::fill(global, options),
+        Command::Dump(options) => bringup::contents::dump(global, options),
+        Command::Sync(options) => bringup::sync::run(global, options),
+        Command::Translate(options) => bringup::translate::run(global, options),
         Command::Completions { shell } => cli::completions(*shell),
         Command::Man { directory } => cli::man(directory.as_deref()),
     }

@@ -266,3 +266,161 @@ fn a_reader_that_has_gone_is_no_error() {
     assert_eq!(stderr(&output), "");
     assert!(Path::new(RECORDED).exists());
 }
+
+/// The traces of the examples.
+fn trace(name: &str) -> String {
+    format!(
+        "{}/../examples/data/{name}.trace",
+        env!("CARGO_MANIFEST_DIR")
+    )
+}
+
+#[test]
+fn a_trace_says_which_region_it_needs() {
+    let file = trace("mobilenetv1");
+    let report = json(&["trace", &file, "--region", "64M", "--json"]);
+    assert_eq!(report["fits"], true);
+    assert_eq!(report["block_bytes"], 16384);
+    let smallest = report["smallest_region_bytes"].as_u64().unwrap();
+    assert_eq!(smallest, 49552 << 10);
+    let fits = |bytes: u64| {
+        let output = fpgamem(&["trace", &file, "--region", &bytes.to_string(), "--json"]);
+        let report: Value = serde_json::from_str(&stdout(&output)).unwrap();
+        assert_eq!(
+            output.status.code(),
+            Some(i32::from(report["fits"] == false))
+        );
+        report["fits"].as_bool().unwrap()
+    };
+    assert!(fits(smallest) && !fits(smallest - 16384));
+}
+
+#[test]
+fn an_arena_needs_hardly_more_than_the_tensors() {
+    let file = trace("mobilenetv1");
+    let of = |options: &[&str]| {
+        json(&[&["trace", &file, "--region", "256M", "--json"], options].concat())
+    };
+    let (own, shared) = (of(&[]), of(&["--arena"]));
+    let number = |report: &Value, field: &str| report[field].as_f64().unwrap();
+    let factor = |report| number(report, "peak_block_bytes") / number(report, "peak_bytes");
+    assert!(factor(&shared) <= 1.03 && factor(&own) > 1.05);
+    assert!(number(&shared, "peak_mappings") < number(&own, "peak_mappings") / 4.0);
+    assert!(number(&shared, "device_allocs") < number(&own, "device_allocs"));
+}
+
+#[test]
+fn a_trace_is_replayed_without_a_board_when_it_is_asked_for() {
+    let file = trace("mobilenetv1");
+    let report = json(&["trace", &file, "--emulated", "--json"]);
+    assert_eq!(report["device"], "emulated");
+    assert_eq!(report["failures"], serde_json::json!([]));
+    assert!(report["checked_bytes"].as_u64().unwrap() > 40 << 20);
+    let text = printed(&["trace", &file, "--emulated", "--arena", "--unchecked"]);
+    assert!(text.contains("replayed") && !text.contains('\r'), "{text}");
+}
+
+#[test]
+fn what_is_no_trace_is_refused() {
+    let bad = Scratch::with("bad.trace", "A 1 4096\nX 2\n");
+    let text = refusal(&["trace", bad.path(), "--emulated"]);
+    assert!(
+        text.contains(":2:") && text.contains("found \"X 2\""),
+        "{text}"
+    );
+    assert!(refusal(&["trace", "/nonexistent", "--region", "1M"]).contains("/nonexistent"));
+    let file = trace("mobilenetv1");
+    assert!(refusal(&["trace", &file, "--region", "many"]).contains("16K"));
+    let text = refusal(&["trace", &file, "--region", "1M", "--block", "0"]);
+    assert!(text.contains("whole blocks"), "{text}");
+}
+
+#[test]
+fn stress_is_the_same_for_the_same_seed() {
+    let run = |seed: &str| {
+        let operations = [
+            "--operations",
+            "300",
+            "--seconds",
+            "60",
+            "--largest",
+            "64K",
+            "--most",
+            "1M",
+        ];
+        json(
+            &[
+                &["stress", "--emulated", "--json", "--seed", seed],
+                &operations[..],
+            ]
+            .concat(),
+        )
+    };
+    let first = run("7");
+    assert_eq!(first["operations"], 300);
+    assert_eq!(first["failures"], serde_json::json!([]));
+    assert!(first["hand_overs"].as_u64().unwrap() > 0 && first["splits"].as_u64().unwrap() > 0);
+    assert_eq!(run("7"), first);
+    assert_ne!(run("8"), first);
+    let text = refusal(&["stress", "--emulated", "--largest", "0"]);
+    assert!(text.contains("--largest at least 1"), "{text}");
+}
+
+#[test]
+fn the_selftest_finds_that_emulated_caches_are_not_snooped() {
+    let file = Scratch::new("report.json");
+    let arguments = ["selftest", "--dma", "--emulated", "--rounds", "2", "--json"];
+    let report = json(&[&arguments[..], &["--report", file.path()]].concat());
+    let written: Value = serde_json::from_str(&std::fs::read_to_string(&file.0).unwrap()).unwrap();
+    assert_eq!(report, written);
+    assert_eq!(report["format"], "fpgamem-selftest-1");
+    assert_eq!(
+        report["machine"]["emulator"],
+        "the library's emulated device"
+    );
+    assert_eq!(report["dma"]["port"], "not-coherent");
+    assert_eq!(report["dma"]["correct"], true);
+    assert_eq!(report["dma"]["agrees"], true);
+    for experiment in report["dma"]["experiments"].as_array().unwrap() {
+        assert_eq!(experiment["bytes"], 140_000);
+    }
+    let lengths = report["sync"]["lengths"].as_array().unwrap();
+    assert!(lengths
+        .iter()
+        .all(|sync| sync["lines"] == sync["bytes"].as_u64().unwrap() / 64));
+    let text = printed(&arguments[..5]);
+    assert!(text.contains("does not behave coherently"), "{text}");
+    assert!(text.contains("THIS IS AN EMULATOR"), "{text}");
+}
+
+#[test]
+fn commands_for_a_board_say_what_is_missing_without_one() {
+    let missing = ["--device", "/nonexistent/fpgamem0"];
+    let commands: [&[&str]; 10] = [
+        &["alloc", "1M"],
+        &["fill", "0x5a"],
+        &["dump"],
+        &["sync", "device"],
+        &["translate"],
+        &["top"],
+        &["stress"],
+        &["stress", "--processes", "2"],
+        &["selftest"],
+        &["trace", RECORDED],
+    ];
+    for command in commands {
+        let text = refusal(&[command, &missing[..]].concat());
+        let way_out = text.contains("modprobe") || text.contains("load the module");
+        assert!(way_out || text.contains("no trace"), "{command:?}: {text}");
+    }
+    for (command, expected) in [
+        (&["fill", "512"][..], "random:SEED"),
+        (&["sync", "fpga"], "device, cpu"),
+        (&["alloc", "lots"], "found \"lots\""),
+        (&["top", "--interval", "0"], "above 0"),
+        (&["dump", "--raw", "--check", "0"], "--check"),
+    ] {
+        let text = refusal(command);
+        assert!(text.contains(expected), "{command:?}: {text}");
+    }
+}

@@ -40,7 +40,7 @@ const PADDLE_LARGE_REGION: u64 = 512 << 20;
 const DEBUG_REGION: u64 = 256 << 20;
 
 /// Test programs that take minutes each on the debug kernel: they run there in the long form alone.
-const SLOW_ON_DEBUG: [&str; 13] = [
+const SLOW_ON_DEBUG: [&str; 14] = [
     "concurrency",
     "door",
     "exhaustion",
@@ -52,6 +52,7 @@ const SLOW_ON_DEBUG: [&str; 13] = [
     "paddle_replay",
     "pool_pattern",
     "storm",
+    "tool_bringup",
     "unbind",
     "unbind_races",
 ];

@@ -11,6 +11,7 @@ use crate::failure::Failure;
 use crate::{debugfs, output, Verdict};
 use clap::Args;
 use model::Map;
+pub(crate) use picture::printable;
 use std::path::{Path, PathBuf};
 
 /// Columns that a picture needs at least.

@@ -207,7 +207,7 @@ fn legend(map: &Map, grid: &Grid, letters: &Letters, text: &mut String) {
 }
 
 /// Processes choose their names themselves; a terminal must not obey them.
-fn printable(name: &str) -> String {
+pub(crate) fn printable(name: &str) -> String {
     let safe = |c: char| if c.is_control() { '?' } else { c };
     name.chars().map(safe).collect()
 }
