@@ -13,6 +13,12 @@ S = "${FPGAMEM_UNPACKDIR}/fpgamem/driver"
 
 EXTRA_OEMAKE += "KDIR=${STAGING_KERNEL_DIR}"
 
+# For drivers of accelerators, beside Module.symvers in the package for developers.
+do_install:append() {
+    install -d ${D}${includedir}/fpgamem
+    install -m 0644 ${S}/include/fpgamem/pe.h ${D}${includedir}/fpgamem/
+}
+
 KERNEL_MODULE_AUTOLOAD += "fpgamem"
 
 RDEPENDS:${PN} += "fpgamem-udev"

@@ -88,14 +88,14 @@ impl Work {
         self.recipe.get(name, &self.known)
     }
 
-    /// Runs the recipe's own `do_install`.
-    pub(crate) fn install(&self) -> Result<()> {
-        let body = self.recipe.function("do_install", &self.known)?;
+    /// Runs the recipe's own `do_install`, or what it appends to that of a class.
+    pub(crate) fn install(&self, function: &str) -> Result<()> {
+        let body = self.recipe.function(function, &self.known)?;
         let mut shell = Command::new("sh");
         shell.current_dir(self.get("S")?);
         let script = format!("oe_runmake() {{\n    make \"$@\"\n}}\n{body}\n");
         run_logged(shell.args(["-e", "-c", &script]), &self.log, |_| {})
-            .with_context(|| format!("do_install of {}", self.recipe.path.display()))
+            .with_context(|| format!("{function} of {}", self.recipe.path.display()))
     }
 }
 
@@ -156,6 +156,7 @@ pub(crate) fn module(context: &Context, kernel: &Kernel, source: &Path) -> Resul
     if !symbols.is_file() {
         bail!("the module's build leaves no {}", symbols.display());
     }
+    work.install("do_install:append")?;
     step.done();
     Ok(work)
 }
@@ -228,6 +229,10 @@ pub(crate) fn check_module(context: &Context, kernel: &Kernel, source: &Path) ->
             file.display()
         );
     }
+    let header = work.image.join("usr/include/fpgamem/pe.h");
+    if !header.is_file() {
+        bail!("{} is not installed", header.display());
+    }
     let aliases = capture(
         Command::new("/sbin/modinfo")
             .args(["-F", "alias"])
@@ -248,7 +253,7 @@ pub(crate) const UDEV: &str = "recipes-core/fpgamem-udev/fpgamem-udev";
 /// The rule that is installed names the group that is made.
 pub(crate) fn check_udev(context: &Context) -> Result<()> {
     let work = Work::unpack(context, UDEV)?;
-    work.install()?;
+    work.install("do_install")?;
     let group = group(&work)?;
     let rules = work
         .image
@@ -289,7 +294,7 @@ pub(crate) struct Installed {
 pub(crate) fn install_all(context: &Context, kernel: &Kernel, source: &Path) -> Result<Installed> {
     let module = module(context, kernel, source)?;
     let udev = Work::unpack(context, UDEV)?;
-    udev.install()?;
+    udev.install("do_install")?;
     let library = library(context)?;
     Ok(Installed {
         release: release(kernel)?,
@@ -321,7 +326,7 @@ fn library(context: &Context) -> Result<Work> {
     cargo.args(work.get("CARGO_BUILD_FLAGS")?.split_whitespace());
     cargo.envs(context.tools.for_glibc()?);
     run_logged(&mut cargo, &work.log, |_| {})?;
-    work.install()?;
+    work.install("do_install")?;
     step.done();
     Ok(work)
 }
