@@ -65,7 +65,7 @@ impl Client {
         if family == Family::A {
             let mut info = abi::DeviceInfo::default();
             // SAFETY: The command writes the structure, which is valid for writes.
-            unsafe { ioctl::device_info(file.as_raw_fd(), &raw mut info) }?;
+            unsafe { ioctl::device_info(file.as_raw_fd(), std::ptr::addr_of_mut!(info)) }?;
         }
         Ok(Self {
             family,
@@ -100,7 +100,9 @@ impl Client {
                     phys_addr: 0,
                 };
                 // SAFETY: The command reads and writes the structure, which is valid for both.
-                unsafe { ioctl::vm_to_phys(self.file.as_raw_fd(), &raw mut request) }?;
+                unsafe {
+                    ioctl::vm_to_phys(self.file.as_raw_fd(), std::ptr::addr_of_mut!(request))
+                }?;
                 request.phys_addr.wrapping_sub(abi::B_BASE)
             }
         };
@@ -117,9 +119,9 @@ impl Client {
         let file = self.file.as_raw_fd();
         let result = match self.family {
             // SAFETY: The command reads the structure, and cleaning changes no byte.
-            Family::A => unsafe { ioctl::a_flush(file, &raw const range) },
+            Family::A => unsafe { ioctl::a_flush(file, std::ptr::addr_of!(range)) },
             // SAFETY: As above.
-            Family::B => unsafe { ioctl::b_flush(file, &raw const range) },
+            Family::B => unsafe { ioctl::b_flush(file, std::ptr::addr_of!(range)) },
         };
         exactly_0(result)
     }
@@ -134,9 +136,9 @@ impl Client {
         let file = self.file.as_raw_fd();
         let result = match self.family {
             // SAFETY: The command reads the structure; no device writes tensors of this program.
-            Family::A => unsafe { ioctl::a_invalidate(file, &raw const range) },
+            Family::A => unsafe { ioctl::a_invalidate(file, std::ptr::addr_of!(range)) },
             // SAFETY: As above.
-            Family::B => unsafe { ioctl::b_invalidate(file, &raw const range) },
+            Family::B => unsafe { ioctl::b_invalidate(file, std::ptr::addr_of!(range)) },
         };
         exactly_0(result)
     }
