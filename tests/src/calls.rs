@@ -5,7 +5,7 @@
 use crate::mapping::{host_len, Mapping};
 use nix::errno::Errno;
 use std::ops::Range;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 impl Mapping {
     /// Gives advice about everything by its number, known or not. Not for `MADV_HWPOISON` and
@@ -116,6 +116,28 @@ impl Mapping {
         // SAFETY: the range is this value's, and the test ends if the mapping does.
         Errno::result(unsafe { libc::munmap(at, len) }).expect_err("munmap is refused")
     }
+}
+
+/// Why a shared mapping of 0 bytes of a file is refused.
+///
+/// # Panics
+///
+/// Where it is not.
+pub fn map_nothing(file: impl AsFd) -> Errno {
+    let (protection, file) = (libc::PROT_READ | libc::PROT_WRITE, file.as_fd().as_raw_fd());
+    // SAFETY: without MAP_FIXED the kernel takes an unused part of the address space, or none.
+    let at = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            0,
+            protection,
+            libc::MAP_SHARED,
+            file,
+            0,
+        )
+    };
+    assert_eq!(at, libc::MAP_FAILED, "nothing was mapped");
+    Errno::last()
 }
 
 /// Locks all memory of this process, now and in future, and lets it go again.
