@@ -13,7 +13,7 @@ use crate::process::{capture, on_path, run, run_logged};
 use crate::ui::Step;
 
 /// What recipes build with the oldest compiler that is supported.
-const FOR_RECIPES: [&str; 3] = ["fpgamem-shared", "fpgamem", "fpgamem-capi"];
+const FOR_RECIPES: [&str; 4] = ["fpgamem-shared", "fpgamem", "fpgamem-capi", "fpgamem-tool"];
 
 /// What of it runs under Miri.
 const FOR_MIRI: [&str; 2] = ["fpgamem-shared", "fpgamem"];
