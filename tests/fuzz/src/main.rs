@@ -6,6 +6,9 @@
 //! must be live and predicts every outcome: the errno, addresses, sizes, bytes, and what INFO, fdinfo
 //! and debugfs say. The sequence is a function of the seed.
 //!
+//! Then the device is unbound and bound again, and processes race with each other: see `finale` and
+//! `race`.
+//!
 //! `unsafe` is in [`sys`].
 
 #![deny(unsafe_code)]
