@@ -87,7 +87,10 @@ pub(super) unsafe fn maintain(operation: Operation, start: usize, len: usize) {
 }
 
 /// Lets other tasks run where the kernel is not preemptible.
+///
+/// Kernels that check it report callers that may not sleep, preemptible ones too.
 pub(super) fn resched() {
+    kernel::task::might_sleep();
     #[cfg(any(not(CONFIG_PREEMPTION), CONFIG_PREEMPT_DYNAMIC))]
     // SAFETY: Callers of this module may sleep; no lock of the module is held around maintenance.
     unsafe {
