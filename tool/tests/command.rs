@@ -124,9 +124,10 @@ fn a_map_becomes_a_drawing() {
     );
     let svg = std::fs::read_to_string(&file.0).unwrap();
     assert!(svg.starts_with("<svg xmlns=") && svg.ends_with("</svg>\n"));
+    assert!(svg.contains("3 MiB, device-owned") && svg.contains("2 MiB, quarantined"));
     let titles = svg.matches("<title>").count();
     assert_eq!(titles, svg.matches("</title></rect>").count());
-    assert!(svg.contains("CPU-owned, process 54 replay, 1 mappings"));
+    assert!(svg.contains("CPU-owned, process 53 replay, 1 mappings"));
 }
 
 #[test]
