@@ -41,7 +41,7 @@ const DEBUG_LONG: guest_tests::Settings<'_> = &[
 
 /// The processes that die in the long form of the storm, and what it may take.
 const STORM_DEATHS: u64 = 10_000;
-const STORM_SECONDS: u64 = 3000;
+const STORM_SECONDS: u64 = 5400;
 
 /// The configuration with everything that notices what the driver does wrong.
 const DEBUG_KERNEL: &str = "debug";
