@@ -32,7 +32,7 @@ fn faults_in(work: impl Fn()) -> i64 {
 /// Writes to each page, once on other memory first, and counts the faults.
 fn faults_of_writing(mapping: &Mapping, range: Range<u64>) -> i64 {
     let write = |mapping: &Mapping, range: Range<u64>| {
-        for at in range.step_by(usize::try_from(PAGE).unwrap()) {
+        for at in range.step_by(usize::try_from(PAGE).expect("the size of a page")) {
             mapping.store(at, 0);
         }
     };
@@ -42,15 +42,15 @@ fn faults_of_writing(mapping: &Mapping, range: Range<u64>) -> i64 {
 
 /// Bytes of page tables that map single pages.
 fn table_bytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let status = std::fs::read_to_string("/proc/self/status").expect("a file of proc");
     let line = status.lines().find(|line| line.starts_with("VmPTE:"));
-    let number = line.and_then(|line| line.split_whitespace().nth(1));
-    1024 * number.unwrap().parse::<u64>().unwrap()
+    let number = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
+    1024 * number.unwrap_or_else(|| panic!("no VmPTE in {status}"))
 }
 
 /// Whether huge pages are on for this process.
 fn are_on() -> bool {
-    !prctl::get_thp_disable().unwrap()
+    !prctl::get_thp_disable().expect("the kernel knows the call")
 }
 
 #[test]
