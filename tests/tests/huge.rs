@@ -44,7 +44,7 @@ fn faults_of_writing(mapping: &Mapping, range: Range<u64>) -> i64 {
 fn table_bytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("a file of proc");
     let line = status.lines().find(|line| line.starts_with("VmPTE:"));
-    let number = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
+    let number = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
     1024 * number.unwrap_or_else(|| panic!("no VmPTE in {status}"))
 }
 
