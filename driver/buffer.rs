@@ -198,8 +198,7 @@ impl Buffer {
             Attribute::WriteCombine => Operation::CleanInvalidate,
         };
         let slice = self.pool.region().slice(self.phys_addr(), self.bytes())?;
-        slice.zero();
-        slice.maintain(operation);
+        slice.zero(operation);
         cache::barrier();
         Ok(())
     }

@@ -229,11 +229,18 @@ impl RegionSlice<'_> {
         self.region.extent.start.saturating_add(self.offset as u64)
     }
 
-    /// Clears the bytes through the cache. The zeroes are in memory after [`Self::maintain`].
+    /// Fills the bytes with zeroes and maintains their lines: the zeroes are in memory after
+    /// [`cache::barrier`].
     ///
     /// The caller owns the blocks: nobody else reads or writes them.
-    pub(crate) fn zero(&self) {
-        self.fill(0);
+    pub(crate) fn zero(&self, operation: Operation) {
+        // SAFETY: By the type invariants the range is within the write-back mapping, and the caller owns
+        // it.
+        let done = unsafe { cache::zero(operation, self.as_ptr() as usize, self.bytes) };
+        if !done {
+            self.fill(0);
+            self.maintain(operation);
+        }
     }
 
     /// Fills every byte with `byte` through the cache.
