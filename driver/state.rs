@@ -201,8 +201,16 @@ impl State {
         entry.is_live().then_some(&mut entry.record)
     }
 
-    /// Allocates `count` blocks, at the first alignment at which there is room. The record is kept in
-    /// `node`, which is given back if no run of free blocks is long enough.
+    /// Whether three quarters of the pool are free after an allocation of `count` blocks. Only then are
+    /// there blocks to skip for a better alignment; in a fuller pool the gaps would be missed.
+    fn has_plenty_beyond(&self, count: u32) -> bool {
+        let rest = self.map.nr_free().saturating_sub(count);
+        u64::from(rest) * 4 >= u64::from(self.map.nr_blocks()) * 3
+    }
+
+    /// Allocates `count` blocks, at the better alignment if there is plenty of room, else at the
+    /// other. The record is kept in `node`, which is given back if no run of free blocks is long
+    /// enough.
     pub(crate) fn alloc(
         &mut self,
         count: u32,
@@ -212,10 +220,12 @@ impl State {
         charge: Option<Charge>,
         record: impl FnOnce(BlockRange) -> Record,
     ) -> Result<BlockRange, NoRoom> {
-        let found = self.map.alloc(count, better);
-        let found = match found {
-            Err(_) if better != alignment => self.map.alloc(count, alignment),
-            found => found,
+        let tries_better = better != alignment && self.has_plenty_beyond(count);
+        let found = if tries_better {
+            let found = self.map.alloc(count, better);
+            found.or_else(|_| self.map.alloc(count, alignment))
+        } else {
+            self.map.alloc(count, alignment)
         };
         let Ok(blocks) = found else {
             return Err(NoRoom { node, word, charge });

@@ -69,18 +69,27 @@ fn a_long_buffer_is_aligned_in_both_address_spaces() {
 fn a_long_buffer_takes_the_lowest_place_where_none_is_aligned() {
     let _balance = Balance::new();
     let node = Node::open();
-    let info = node.info().unwrap();
-    let largest = info.largest_free_bytes;
-    // All of it but for a part of the first huge page.
-    let all = node.alloc(request(largest[0])).unwrap();
-    node.free(all.handle).unwrap();
-    let first = node.alloc(request(info.block_bytes)).unwrap();
-    let rest = node
-        .alloc(request(largest[0] - info.block_bytes))
+    // A block at every second huge page leaves none of the rest with an aligned place for three MiB.
+    let mut aligned = request(PAGE);
+    aligned.align = 2 * HUGE;
+    let blocks: Vec<_> = std::iter::from_fn(|| node.alloc(aligned).ok()).collect();
+    assert!(blocks.len() > 10);
+    let long = node
+        .alloc(request(3 << 20))
         .expect("an aligned place is not the only one");
-    assert_eq!(rest.phys_addr, first.phys_addr + info.block_bytes);
-    let mapping = node.map_buffer(&rest).unwrap();
+    assert_eq!(long.phys_addr % HUGE, blocks[0].alloc_bytes);
+    let mapping = node.map_buffer(&long).unwrap();
     assert_eq!(mapping.load(mapping.len() - 8), 0);
+}
+
+#[test]
+fn a_long_buffer_leaves_no_gap_where_the_pool_fills_up() {
+    let _balance = Balance::new();
+    let node = Node::open();
+    let quarter = node.info().unwrap().region_bytes / 4;
+    let first = node.alloc(request(PAGE)).unwrap();
+    let long = node.alloc(request(quarter)).unwrap();
+    assert_eq!(long.phys_addr, first.phys_addr + first.alloc_bytes);
 }
 
 #[test]

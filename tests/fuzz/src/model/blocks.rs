@@ -37,10 +37,13 @@ impl Model {
         u32::try_from((address - self.base) / self.block_bytes).unwrap_or(u32::MAX)
     }
 
-    /// Where `blocks` blocks go: what is as long as a huge page is aligned to it, if there is room.
+    /// Where `blocks` blocks go: what is as long as a huge page is aligned to it, if there is room and
+    /// three quarters of the pool stay free.
     pub(crate) fn find(&self, blocks: u32, align: u64) -> Option<u32> {
         let is_huge = u64::from(blocks) * self.block_bytes >= HUGE;
-        let aligned = is_huge.then(|| self.find_aligned(blocks, align.max(HUGE)));
+        let rest = self.nr_blocks.saturating_sub(self.blocks_used() + blocks);
+        let is_plenty = u64::from(rest) * 4 >= u64::from(self.nr_blocks) * 3;
+        let aligned = (is_huge && is_plenty).then(|| self.find_aligned(blocks, align.max(HUGE)));
         aligned
             .flatten()
             .or_else(|| self.find_aligned(blocks, align))

@@ -107,12 +107,14 @@ fn the_lowest_aligned_run_is_found() {
     assert_eq!(model.find(2, 8 * BLOCK), Some(8));
     assert_eq!(model.find(13, 0), None);
     let longer = Model {
-        nr_blocks: 512,
+        nr_blocks: 1024,
         ..model.clone()
     };
     assert_eq!(longer.find(127, 0), Some(4));
     assert_eq!(longer.find(128, 0), Some(128));
     assert_eq!(longer.find(500, 0), Some(4));
+    assert_eq!(longer.find(250, 0), Some(128));
+    assert_eq!(longer.find(254, 0), Some(4));
     assert_eq!((model.largest(4096), model.largest(8 * BLOCK)), (12, 8));
 }
 
