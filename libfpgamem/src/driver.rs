@@ -8,7 +8,7 @@ use crate::cache::{self, Lines};
 use crate::direction::Maintenance;
 use crate::error::{Error, Result};
 use crate::info::{Features, Info};
-use crate::map::Map;
+use crate::map::{Map, HUGE_PAGE_BYTES};
 use crate::status::StatusArea;
 use crate::sys::{self, Call};
 use crate::{DeviceAddr, PhysAddr};
@@ -132,6 +132,9 @@ impl Driver {
                 len: alloc_len,
                 source,
             })?;
+        if alloc_len >= HUGE_PAGE_BYTES {
+            map.touch();
+        }
         Ok(Grant {
             map,
             phys_addr: PhysAddr::new(answer.phys_addr),

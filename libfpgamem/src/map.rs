@@ -15,6 +15,9 @@ type Raw = MmapRaw;
 #[cfg(miri)]
 type Raw = heap::Raw;
 
+/// Bytes of a huge page: one of the second-lowest level, with pages of 4 KiB.
+pub(crate) const HUGE_PAGE_BYTES: usize = 2 << 20;
+
 /// A shared, writable mapping that forked children do not inherit.
 ///
 /// It hands out a raw pointer and never a reference: whether anybody but this process accesses the
@@ -77,6 +80,16 @@ impl Map {
         // lives. Whoever else accesses it does so by single loads and stores.
         let word = unsafe { AtomicU32::from_ptr(word) };
         word.store(value, Ordering::SeqCst);
+    }
+
+    /// Has every page entered into the page table: the driver enters huge pages at the first access
+    /// to one, and cache maintenance would be that access, page by page.
+    pub(crate) fn touch(&self) {
+        for offset in (0..self.len()).step_by(HUGE_PAGE_BYTES) {
+            // SAFETY: The byte is inside the mapping, which is valid for reads, and what it holds is
+            // not used.
+            let _ = unsafe { self.as_ptr().wrapping_add(offset).read_volatile() };
+        }
     }
 
     /// Clears all of the memory, which nobody else has yet.

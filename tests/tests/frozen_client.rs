@@ -58,14 +58,14 @@ impl Argument {
 /// Allocates `len` bytes, and gives the answer.
 fn alloc(node: &Node, len: u64) -> Argument {
     let request = Argument::new().with(0, &len.to_ne_bytes());
-    request.call(node, ALLOC).unwrap()
+    request.call(node, ALLOC).expect("there is room")
 }
 
 /// Maps what an allocation answered.
 fn map(node: &Node, answer: &Argument) -> Mapping {
     let (bytes, offset) = (answer.u64(24), answer.u64(48));
     node.map_with(bytes, READ_WRITE, MapFlags::MAP_SHARED, offset)
-        .unwrap()
+        .expect("the buffer can be mapped")
 }
 
 /// An argument that is a range by user address.
