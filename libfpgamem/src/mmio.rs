@@ -40,6 +40,7 @@
 
 mod emulated;
 mod error;
+mod sysfs;
 // The promise about the device, and volatile accesses.
 #[allow(unsafe_code)]
 mod uio;

@@ -137,6 +137,18 @@ fn an_unknown_name_tells_the_known_ones() {
 }
 
 #[test]
+fn a_device_is_opened_by_its_node() {
+    // SAFETY: Its registers keep what they are given, and it is not started.
+    let mut registers = unsafe { Registers::open_node(uio_node(), 0) }.unwrap();
+    registers.write32(SOURCE, 0x1240).unwrap();
+    assert_eq!(channel().read32(SOURCE).unwrap(), 0x1240);
+    // SAFETY: It has no registers.
+    let error = unsafe { Registers::open_node("/dev/fpgamem0", 0) }.unwrap_err();
+    assert!(matches!(error, RegisterError::NotUio { .. }), "{error}");
+    assert!(error.to_string().contains("(zdma)"), "{error}");
+}
+
+#[test]
 fn a_stranger_is_told_how_to_get_in() {
     assert!(uio_node().exists());
     let child = Child::start(|_| {

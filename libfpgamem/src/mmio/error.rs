@@ -22,6 +22,27 @@ pub enum RegisterError {
         found: Vec<String>,
     },
 
+    /// More than one UIO device has the name.
+    #[error(
+        "more than one UIO device is named \"{name}\": {nodes:?}; open one by its node, or give each a \
+         linux,uio-name of its own in the device tree"
+    )]
+    Ambiguous {
+        /// The name.
+        name: String,
+        /// The nodes of those that have it.
+        nodes: Vec<PathBuf>,
+    },
+
+    /// The file is no node of a UIO device.
+    #[error("{} is no node of a UIO device (there are {found:?})", .path.display())]
+    NotUio {
+        /// What was to be opened.
+        path: PathBuf,
+        /// The nodes that there are, with the names of their devices.
+        found: Vec<String>,
+    },
+
     /// The device's file, or what the system says about it, is not to be used.
     #[error("cannot use the registers behind {}: {}", .path.display(), remedy(.source))]
     Open {

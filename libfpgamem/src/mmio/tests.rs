@@ -2,7 +2,8 @@
 
 //! Registers of models, and of files that stand for a UIO device.
 
-use super::uio::{find, Uio, Window};
+use super::sysfs::{find, Which, Window};
+use super::uio::Uio;
 use super::*;
 use crate::{BusError, Direction, Error, FpgaMemory, Policy};
 use std::fs;
@@ -188,8 +189,12 @@ impl System {
         fs::write(file, [0; 16384]).unwrap();
     }
 
+    fn find(&self, name: &str, index: usize) -> Result<Window> {
+        find(&self.0, Which::Name(name), index)
+    }
+
     fn open(&self, name: &str, index: usize) -> Result<Registers> {
-        let uio = Uio::open(&self.0, name, index)?;
+        let uio = Uio::open(&self.0, Which::Name(name), index)?;
         Ok(Registers {
             source: Source::Uio(uio),
         })
@@ -213,11 +218,62 @@ fn finds_the_device_by_its_name() {
     system.add("uio0", "fabric", 0, "0x0", "0x0000000000010000");
     system.add("uio1", "zdma", 0, "0x0", "0x0000000000001000");
     let expected = Window {
-        node: "uio1".into(),
+        name: "zdma".to_owned(),
+        node: system.0.join("dev/uio1"),
         start: 0,
         bytes: 4096,
     };
-    assert_eq!(find(&system.class(), "zdma", 0).unwrap(), expected);
+    assert_eq!(system.find("zdma", 0).unwrap(), expected);
+}
+
+#[test]
+fn finds_the_device_by_the_number_of_its_node() {
+    let system = System::new("by-node");
+    // Both have the name, and one the number of a file that every system has.
+    for (node, number) in [("uio0", "1:4"), ("uio1", "1:3"), ("uio2", "1:33")] {
+        system.add(node, "twin", 0, "0x0", "0x1000");
+        fs::write(system.class().join(node).join("dev"), format!("{number}\n")).unwrap();
+    }
+    system.add("uio1", "twin", 1, "0x8", "0x10");
+    let null = Path::new("/dev/null");
+    let expected = Window {
+        name: "twin".to_owned(),
+        node: null.to_owned(),
+        start: 8,
+        bytes: 16,
+    };
+    assert_eq!(find(&system.0, Which::Node(null), 1).unwrap(), expected);
+    // Only a device has a number, and only a node that there is.
+    for path in [
+        system.0.join("dev/uio1"),
+        "/nonexistent".into(),
+        "/dev/full".into(),
+    ] {
+        let error = find(&system.0, Which::Node(&path), 0).unwrap_err();
+        let text = error.to_string();
+        assert!(matches!(error, RegisterError::NotUio { .. }), "{text}");
+        assert!(text.contains("dev/uio1 (twin)"), "{text}");
+    }
+}
+
+#[test]
+fn a_name_of_two_devices_names_their_nodes() {
+    let system = System::new("twins");
+    for node in ["uio0", "uio1", "uio2"] {
+        let name = if node == "uio1" { "single" } else { "twin" };
+        system.add(node, name, 0, "0x0", "0x1000");
+    }
+    let error = system.find("twin", 0).unwrap_err();
+    let text = error.to_string();
+    let RegisterError::Ambiguous { nodes, .. } = error else {
+        panic!("{text}");
+    };
+    assert_eq!(
+        nodes,
+        ["dev/uio0", "dev/uio2"].map(|node| system.0.join(node))
+    );
+    assert!(text.contains("by its node"), "{text}");
+    assert!(system.find("single", 0).is_ok());
 }
 
 #[test]
@@ -225,7 +281,7 @@ fn names_the_others_when_it_is_not_there() {
     let system = System::new("others");
     system.add("uio0", "fabric", 0, "0x0", "0x1000");
     system.add("uio1", "camera", 0, "0x0", "0x1000");
-    let error = find(&system.class(), "zdma", 0).unwrap_err();
+    let error = system.find("zdma", 0).unwrap_err();
     assert!(error.to_string().contains("generic-uio"));
     let RegisterError::NotFound { found, .. } = error else {
         panic!("another error");
@@ -235,7 +291,7 @@ fn names_the_others_when_it_is_not_there() {
 
 #[test]
 fn a_system_without_uio_has_no_device() {
-    let error = find(Path::new("/nonexistent/class/uio"), "zdma", 0).unwrap_err();
+    let error = find(Path::new("/nonexistent"), Which::Name("zdma"), 0).unwrap_err();
     assert!(matches!(error, RegisterError::NotFound { found, .. } if found.is_empty()));
 }
 
@@ -248,12 +304,13 @@ fn a_window_that_cannot_be_names_its_file() {
         ("uio2", "0x0", "0x0"),
     ] {
         system.add(node, node, 0, offset, size);
-        let RegisterError::Open { path, .. } = find(&system.class(), node, 0).unwrap_err() else {
+        let RegisterError::Open { path, .. } = system.find(node, 0).unwrap_err() else {
             panic!("another error");
         };
         assert!(path.starts_with(system.class().join(node).join("maps/map0")));
     }
-    assert!(find(&system.class(), "uio0", 1)
+    assert!(system
+        .find("uio0", 1)
         .unwrap_err()
         .to_string()
         .contains("no such window"));

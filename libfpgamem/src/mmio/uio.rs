@@ -2,16 +2,17 @@
 
 //! Registers of a UIO device, as `Documentation/driver-api/uio-howto.rst` of the kernel describes them.
 
+use super::sysfs::{find, Which};
 use super::{RegisterError, Registers, Result, Source};
 use crate::cache;
 use memmap2::{MmapOptions, MmapRaw};
 use nix::errno::Errno;
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
 use nix::unistd::{sysconf, SysconfVar};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 impl Registers {
@@ -29,6 +30,7 @@ impl Registers {
     /// # Errors
     ///
     /// * [`RegisterError::NotFound`]: no UIO device has the name; those that there are, are named.
+    /// * [`RegisterError::Ambiguous`]: more than one has it.
     /// * [`RegisterError::Open`]: its file cannot be opened or mapped, or what the system says of it cannot
     ///   be understood.
     pub unsafe fn open(name: &str) -> Result<Self> {
@@ -46,7 +48,25 @@ impl Registers {
     ///
     /// As for [`open`](Self::open).
     pub unsafe fn open_window(name: &str, index: usize) -> Result<Self> {
-        let uio = Uio::open(Path::new("/"), name, index)?;
+        let uio = Uio::open(Path::new("/"), Which::Name(name), index)?;
+        Ok(Self {
+            source: Source::Uio(uio),
+        })
+    }
+
+    /// Maps a register window of the UIO device whose node is at `path`, like `/dev/uio0` or a link of
+    /// udev to it: that of its `index`-th `reg`, counted from 0. For devices that share a name.
+    ///
+    /// # Safety
+    ///
+    /// As for [`open`](Self::open).
+    ///
+    /// # Errors
+    ///
+    /// * [`RegisterError::NotUio`]: the file is no node of a UIO device.
+    /// * [`RegisterError::Open`]: as for [`open`](Self::open).
+    pub unsafe fn open_node(path: impl AsRef<Path>, index: usize) -> Result<Self> {
+        let uio = Uio::open(Path::new("/"), Which::Node(path.as_ref()), index)?;
         Ok(Self {
             source: Source::Uio(uio),
         })
@@ -66,16 +86,16 @@ pub(super) struct Uio {
 }
 
 impl Uio {
-    /// Opens a device of the system below `root` by its name, and maps the window.
-    pub(super) fn open(root: &Path, name: &str, index: usize) -> Result<Self> {
-        let window = find(&root.join("sys/class/uio"), name, index)?;
-        let node = root.join("dev").join(&window.node);
+    /// Opens a device of the system below `root`, and maps the window.
+    pub(super) fn open(root: &Path, which: Which<'_>, index: usize) -> Result<Self> {
+        let window = find(root, which, index)?;
         let error = |source| RegisterError::Open {
-            path: node.clone(),
+            path: window.node.clone(),
             source,
         };
         let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).open(&node).map_err(error)?;
+        let file = options.read(true).write(true).open(&window.node);
+        let file = file.map_err(error)?;
         let page = sysconf(SysconfVar::PAGE_SIZE).ok().flatten();
         let page = page
             .and_then(|page| u64::try_from(page).ok())
@@ -87,7 +107,7 @@ impl Uio {
             .map_raw(&file)
             .map_err(error)?;
         Ok(Self {
-            name: name.to_owned(),
+            name: window.name,
             mapping,
             start: window.start,
             bytes: window.bytes,
@@ -184,58 +204,4 @@ fn is_readable(file: &impl AsFd, limit: Duration) -> io::Result<bool> {
             Err(error) => return Err(error.into()),
         }
     }
-}
-
-/// A window as sysfs describes it.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Window {
-    /// Name of the device's node in `/dev`.
-    pub(super) node: PathBuf,
-    /// Bytes before the first register in the first page.
-    pub(super) start: usize,
-    /// Bytes of registers.
-    pub(super) bytes: usize,
-}
-
-/// Finds a window of the UIO device called `name` in the class directory.
-pub(super) fn find(class: &Path, name: &str, index: usize) -> Result<Window> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(class).into_iter().flatten().flatten() {
-        let its_name = fs::read_to_string(entry.path().join("name")).unwrap_or_default();
-        let its_name = its_name.trim().to_owned();
-        if its_name != name {
-            found.push(its_name);
-            continue;
-        }
-        let map = entry.path().join(format!("maps/map{index}"));
-        let (start, bytes) = (number(&map.join("offset"))?, number(&map.join("size"))?);
-        return window(entry.file_name().into(), start, bytes).ok_or_else(|| {
-            let text = format!("{bytes:#x} bytes of registers from {start:#x} on");
-            let source = io::Error::new(io::ErrorKind::InvalidData, text);
-            RegisterError::Open { path: map, source }
-        });
-    }
-    found.sort();
-    Err(RegisterError::NotFound {
-        name: name.to_owned(),
-        found,
-    })
-}
-
-fn window(node: PathBuf, start: usize, bytes: usize) -> Option<Window> {
-    let end = start.checked_add(bytes)?;
-    let sane = start % 8 == 0 && bytes != 0 && isize::try_from(end).is_ok();
-    sane.then_some(Window { node, start, bytes })
-}
-
-/// The hexadecimal number in a file.
-fn number(path: &Path) -> Result<usize> {
-    let error = |source| RegisterError::Open {
-        path: path.to_owned(),
-        source,
-    };
-    let text = fs::read_to_string(path).map_err(error)?;
-    let digits = text.trim().trim_start_matches("0x");
-    usize::from_str_radix(digits, 16)
-        .map_err(|source| error(io::Error::new(io::ErrorKind::InvalidData, source)))
 }
