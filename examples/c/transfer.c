@@ -7,8 +7,6 @@
  *
  * Exits with 0 if the copy is right, 1 if it is not, 2 if something failed.
  */
-#define _POSIX_C_SOURCE 200809L
-
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -31,10 +29,9 @@ static int transfer(struct zdma *zdma, fpgamem_buffer_t *source, fpgamem_buffer_
 	status = fpgamem_hand_over(target, FPGAMEM_FROM_DEVICE, error);
 	if (status)
 		return status;
-	if (!zdma_copy(zdma, fpgamem_device_addr(target), fpgamem_device_addr(source), BYTES)) {
-		snprintf(error->message, sizeof(error->message), "the copy failed");
-		return 1;
-	}
+	status = zdma_copy(zdma, fpgamem_device_addr(target), fpgamem_device_addr(source), BYTES, error);
+	if (status)
+		return status;
 	/* The promise: the channel has reported that it is done with both. */
 	status = fpgamem_take_back_unsafe(target, error);
 	if (status)
@@ -48,17 +45,14 @@ int main(int argc, char **argv)
 	fpgamem_buffer_t *source = NULL, *target = NULL;
 	void *sent = NULL, *received = NULL;
 	fpgamem_device_t *device = NULL;
-	fpgamem_error_t error = { 0 };
-	struct zdma zdma;
+	struct zdma zdma = { 0 };
+	fpgamem_error_t error;
 	int result = 2;
 
 	if (emulated ? fpgamem_open_emulated(NULL, &device, &error) : fpgamem_open(&device, &error))
 		goto out;
-	if (!zdma_open(&zdma, device)) {
-		snprintf(error.message, sizeof(error.message), "UIO has no device named \"zdma\"");
-		goto out;
-	}
-	if (fpgamem_alloc(device, BYTES, &source, &error) ||
+	if (zdma_open(&zdma, device, &error) ||
+	    fpgamem_alloc(device, BYTES, &source, &error) ||
 	    fpgamem_alloc(device, BYTES, &target, &error) ||
 	    fpgamem_data(source, &sent, &error))
 		goto out;
@@ -75,6 +69,7 @@ int main(int argc, char **argv)
 out:
 	if (result == 2)
 		fprintf(stderr, "transfer: %s\n", error.message);
+	zdma_close(&zdma);
 	fpgamem_free(target);
 	fpgamem_free(source);
 	fpgamem_close(device);

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <iostream>
+#include <memory>
 #include <numeric>
 #include <string_view>
 
@@ -24,8 +25,8 @@ bool transfer(const fpgamem::Device &device) {
 	using fpgamem::Direction;
 
 	zdma zdma{};
-	if (!zdma_open(&zdma, device.get()))
-		throw std::runtime_error("UIO has no device named \"zdma\"");
+	fpgamem::check(zdma_open, &zdma, device.get());
+	const std::unique_ptr<struct zdma, decltype(&zdma_close)> channel(&zdma, zdma_close);
 
 	fpgamem::Buffer source = device.alloc(BYTES);
 	std::iota(source.data(), source.data() + BYTES, static_cast<unsigned char>(7));
@@ -33,8 +34,7 @@ bool transfer(const fpgamem::Device &device) {
 	// The names of the CPU's buffers are gone with this: neither has bytes now.
 	fpgamem::DeviceBuffer from = std::move(source).hand_over(Direction::to_device);
 	fpgamem::DeviceBuffer to = device.alloc(BYTES).hand_over(Direction::from_device);
-	if (!zdma_copy(&zdma, to.device_addr(), from.device_addr(), BYTES))
-		throw std::runtime_error("the copy failed");
+	fpgamem::check(zdma_copy, &zdma, to.device_addr(), from.device_addr(), BYTES);
 
 	// The promise: the channel has reported that it is done with both.
 	const fpgamem::Buffer received = std::move(to).take_back_unsafe();

@@ -154,7 +154,7 @@ fn with_cmake(context: &Context, installed: &Installed) -> Result<()> {
             .arg(format!("-DCMAKE_PREFIX_PATH={prefix}")),
     )?;
     capture(Command::new("cmake").arg("--build").arg(&build))?;
-    for program in ["transfer", "transfer-static", "transfer++"] {
+    for program in ["transfer", "transfer-static", "transfer++", "vadd"] {
         capture(Command::new(build.join(program)).arg("--emulated"))?;
         let missing = Command::new(build.join(program))
             .env("FPGAMEM_DEVICE", "/nonexistent/fpgamem")

@@ -11,8 +11,8 @@
  *
  * A call that can fail returns 0 or a number of errno.h, with the details in *error, and then has no
  * effect. Handles and places for answers are pointers to what they say, or null, which fails; `error`
- * may be null. Lengths and offsets are in bytes. No call throws, or keeps a pointer that it was given.
- * There is no state but that of the handles.
+ * may be null. Lengths and offsets are in bytes. No call throws, or keeps a pointer that it was given,
+ * apart from those in a model of registers. There is no state but that of the handles.
  *
  * The ABI of the driver has a header of its own, fpgamem/fpgamem.h. A program may include both.
  *
@@ -93,6 +93,24 @@
 // An error inside of the library. ENOTRECOVERABLE
 #define FPGAMEM_E_INTERNAL 22
 
+// No buffer is split there. EINVAL
+#define FPGAMEM_E_SPLIT 23
+
+// The second buffer does not begin where the first one ends, or is of another allocation. EINVAL
+#define FPGAMEM_E_NOT_ADJACENT 24
+
+// No UIO device has the name (ENODEV), or more than one has it (ENOTUNIQ).
+#define FPGAMEM_E_NO_REGISTERS 25
+
+// The window has no register of such a width at the offset. ERANGE
+#define FPGAMEM_E_REGISTER 26
+
+// The device has no interrupt (EOPNOTSUPP), or errno_value is that of poll(2), read(2) or write(2).
+#define FPGAMEM_E_INTERRUPT 27
+
+// What was waited for has not happened in time. ETIMEDOUT
+#define FPGAMEM_E_TIMEOUT 28
+
 // Bytes of a message, its end included.
 #define FPGAMEM_MESSAGE_BYTES 504
 
@@ -169,6 +187,19 @@ typedef struct fpgamem_device_t fpgamem_device_t;
 
 // Memory as the emulated FPGA sees it, during a run of a model.
 typedef struct fpgamem_fpga_memory_t fpgamem_fpga_memory_t;
+
+// A window of registers, and the interrupt of their device. Offsets are in bytes from the first register.
+//
+// A write to a register comes after everything that the program did before it, as the device sees it: the
+// stores to buffers, and the cache maintenance of fpgamem_hand_over(). A read comes before everything
+// that follows. So a device that is started by a write finds what was handed over.
+//
+// Every call may be made from any thread, also at the same time; fpgamem_registers_close() is the last
+// one. A thread that waits for the interrupt keeps no other from the registers.
+//
+// In a child of fork no call reaches the registers of its parent: it fails with FPGAMEM_E_FORKED, or, if
+// it cannot fail, does nothing.
+typedef struct fpgamem_registers_t fpgamem_registers_t;
 
 // What went wrong. A call that fails fills it in; one that succeeds leaves it alone. Every call takes
 // a null pointer instead.
@@ -314,6 +345,27 @@ typedef struct fpgamem_counts_t {
         uint64_t fetched;
 } fpgamem_counts_t;
 
+// A model of an accelerator with its registers. Its functions are called with `context`, from whichever
+// thread uses the registers, never two at a time. They must not throw, nor use the handle that they are
+// called by. `context` stays valid until that is closed.
+typedef struct fpgamem_register_model_t {
+        // Passed to the functions.
+        void *context;
+        // Bytes of registers.
+        size_t bytes;
+        // Answers a read of the 32 bits at an offset, a multiple of 4 below the length.
+        uint32_t (*read)(void *context, size_t offset);
+        // Takes a write of the 32 bits at an offset, a multiple of 4 below the length; says whether it starts
+        // a run.
+        bool (*write)(void *context, size_t offset, uint32_t value);
+        // Does the work of one start.
+        fpgamem_model_t run;
+        // Says whether the model asks for an interrupt now. Null where it never does.
+        bool (*interrupt)(void *context);
+        // Must be 0.
+        uint64_t reserved[4];
+} fpgamem_register_model_t;
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -431,10 +483,11 @@ void fpgamem_free(struct fpgamem_buffer_t *buffer);
 // not), and with FPGAMEM_E_FORKED.
 int fpgamem_data(const struct fpgamem_buffer_t *buffer, void **data, struct fpgamem_error_t *error);
 
-// Length in bytes, as it was asked for. 0 for null.
+// Length in bytes, as it was asked for, or as a split or a join has left it. 0 for null.
 size_t fpgamem_size(const struct fpgamem_buffer_t *buffer);
 
-// Bytes that the buffer takes in the pool: its length rounded up to whole blocks. 0 for null.
+// Bytes that the buffer takes in the pool: its length rounded up to whole blocks, or, of a part, to its
+// end. 0 for null.
 size_t fpgamem_capacity(const struct fpgamem_buffer_t *buffer);
 
 // First address as the FPGA uses it: what goes into its registers. 0 for null.
@@ -567,6 +620,31 @@ int fpgamem_sync_ranges_for_cpu(const struct fpgamem_range_t *ranges,
                                 size_t count,
                                 struct fpgamem_error_t *error);
 
+// Splits a buffer that the CPU owns in two. `buffer` keeps its first `mid` bytes; *rest is a new handle
+// of those from there on, for fpgamem_free(). `mid` is a multiple of fpgamem_info_t.line_bytes above 0
+// and below the length.
+//
+// Each part can be handed over while the CPU has the other: no cache line has bytes of both. What
+// fpgamem_data() gave stays where it was. The blocks are free when all parts are; while the device owns
+// a part that was freed, nobody gets any of them.
+//
+// Fails with FPGAMEM_E_SPLIT, FPGAMEM_E_BUSY if the device owns the buffer, FPGAMEM_E_ARGUMENT,
+// FPGAMEM_E_FORKED; then the buffer is what it was.
+int fpgamem_split(const struct fpgamem_buffer_t *buffer,
+                  size_t mid,
+                  struct fpgamem_buffer_t **rest,
+                  struct fpgamem_error_t *error);
+
+// Joins a buffer with the part that follows it: the reverse of fpgamem_split(). `buffer` has the bytes of
+// both then, and the handle `next` is freed.
+//
+// Fails with FPGAMEM_E_NOT_ADJACENT if `next` does not begin, in the same allocation, where `buffer`
+// ends, with FPGAMEM_E_BUSY if the device owns one of them, FPGAMEM_E_ARGUMENT, FPGAMEM_E_FORKED; then
+// both are what they were.
+int fpgamem_join(const struct fpgamem_buffer_t *buffer,
+                 struct fpgamem_buffer_t *next,
+                 struct fpgamem_error_t *error);
+
 // Makes an arena that holds nothing yet. The options may be null. *arena is a new handle, for
 // fpgamem_arena_close().
 //
@@ -639,6 +717,113 @@ int fpgamem_fpga_write(struct fpgamem_fpga_memory_t *memory,
 int fpgamem_emulated_counts(const struct fpgamem_device_t *device,
                             struct fpgamem_counts_t *counts,
                             struct fpgamem_error_t *error);
+
+// Maps the `index`-th register window, counted from 0, of the UIO device with the name `name`: its node
+// of the device tree is compatible to generic-uio and has the name as linux,uio-name. *registers is a new
+// handle, for fpgamem_registers_close().
+//
+// UNSAFE: the caller promises that the device, as it is told by these registers, accesses no memory of
+// programs but buffers that it owns: handed over and not taken back. Nothing can check that.
+//
+// Fails with FPGAMEM_E_NO_REGISTERS, and FPGAMEM_E_OPEN if the device's node or window cannot be used.
+int fpgamem_registers_open_unsafe(const char *name,
+                                  size_t index,
+                                  struct fpgamem_registers_t **registers,
+                                  struct fpgamem_error_t *error);
+
+// Maps a register window of the UIO device whose node is at `path`, like /dev/uio0: for devices that share
+// a name.
+//
+// UNSAFE: as fpgamem_registers_open_unsafe(). Fails with FPGAMEM_E_NOT_A_NODE, FPGAMEM_E_OPEN.
+int fpgamem_registers_open_node_unsafe(const char *path,
+                                       size_t index,
+                                       struct fpgamem_registers_t **registers,
+                                       struct fpgamem_error_t *error);
+
+// Makes registers of a model, on an emulated device, which is copied. A write that starts the model
+// returns when it is done. *registers is a new handle, for fpgamem_registers_close().
+//
+// Fails with FPGAMEM_E_NOT_EMULATED, FPGAMEM_E_ARGUMENT.
+int fpgamem_registers_emulated(const struct fpgamem_device_t *device,
+                               const struct fpgamem_register_model_t *model,
+                               struct fpgamem_registers_t **registers,
+                               struct fpgamem_error_t *error);
+
+// Unmaps registers. Null is nothing to do, and so are the registers of a parent in a child of fork.
+void fpgamem_registers_close(struct fpgamem_registers_t *registers);
+
+// Bytes of the window. 0 for null.
+size_t fpgamem_registers_size(const struct fpgamem_registers_t *registers);
+
+// Reads a register of 32 bits, in one access. `offset` is a multiple of 4.
+//
+// Fails with FPGAMEM_E_REGISTER if there is no such register, FPGAMEM_E_FORKED.
+int fpgamem_registers_read32(const struct fpgamem_registers_t *registers,
+                             size_t offset,
+                             uint32_t *value,
+                             struct fpgamem_error_t *error);
+
+// Writes a register of 32 bits, in one access. `offset` is a multiple of 4.
+//
+// Fails with FPGAMEM_E_REGISTER if there is no such register, FPGAMEM_E_FORKED; where the write has
+// started a model, as fpgamem_emulated_run().
+int fpgamem_registers_write32(const struct fpgamem_registers_t *registers,
+                              size_t offset,
+                              uint32_t value,
+                              struct fpgamem_error_t *error);
+
+// Reads a register of 64 bits, in one access on a board: many devices have registers of 32 bits only, and
+// answer that wrongly or not at all. A model sees two of 32 bits, the lower word first. `offset` is a
+// multiple of 8. Otherwise as fpgamem_registers_read32().
+int fpgamem_registers_read64(const struct fpgamem_registers_t *registers,
+                             size_t offset,
+                             uint64_t *value,
+                             struct fpgamem_error_t *error);
+
+// Writes a register of 64 bits, in one access on a board, as fpgamem_registers_read64() reads it.
+// Otherwise as fpgamem_registers_write32().
+int fpgamem_registers_write64(const struct fpgamem_registers_t *registers,
+                              size_t offset,
+                              uint64_t value,
+                              struct fpgamem_error_t *error);
+
+// Writes a device address to two registers of 32 bits, the lower word first, as kernels of Vitis HLS have
+// them for their pointers. Fails as fpgamem_registers_write32(); where one of both is no register, neither
+// is written.
+int fpgamem_registers_write_addr(const struct fpgamem_registers_t *registers,
+                                 size_t offset,
+                                 uint64_t device_addr,
+                                 struct fpgamem_error_t *error);
+
+// Reads a register of 32 bits until (its value & mask) == wanted, for at most `timeout_ms` milliseconds.
+// *value is the last one read; it may be null. For waits that are shorter than an interrupt takes: the
+// processor does nothing else meanwhile. Other threads may use the registers.
+//
+// Fails as fpgamem_registers_read32(), and with FPGAMEM_E_TIMEOUT.
+int fpgamem_registers_poll32(const struct fpgamem_registers_t *registers,
+                             size_t offset,
+                             uint32_t mask,
+                             uint32_t wanted,
+                             uint32_t timeout_ms,
+                             uint32_t *value,
+                             struct fpgamem_error_t *error);
+
+// Lets the next interrupt of the device through, or at once the one that it asks for already. One that
+// came before and was not waited for still ends the next wait.
+//
+// Fails with FPGAMEM_E_INTERRUPT, FPGAMEM_E_FORKED.
+int fpgamem_registers_enable_interrupt(const struct fpgamem_registers_t *registers,
+                                       struct fpgamem_error_t *error);
+
+// Sleeps until an interrupt comes, for at most `timeout_ms` milliseconds; a signal does not end it. After
+// that no other comes through until it is enabled again: first the device is told, by its registers, that
+// it has been heard. A model has done all it will ever do when a write returns, so there is no sleep.
+//
+// Fails with FPGAMEM_E_TIMEOUT if none came, FPGAMEM_E_BUSY if another thread waits by this handle,
+// FPGAMEM_E_INTERRUPT, FPGAMEM_E_FORKED.
+int fpgamem_registers_wait_interrupt(const struct fpgamem_registers_t *registers,
+                                     uint32_t timeout_ms,
+                                     struct fpgamem_error_t *error);
 
 #ifdef __cplusplus
 }  // extern "C"

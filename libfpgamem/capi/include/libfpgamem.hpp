@@ -7,6 +7,7 @@
 #define LIBFPGAMEM_HPP
 
 #include <cerrno>
+#include <chrono>
 #include <exception>
 #include <memory>
 #include <stdexcept>
@@ -45,6 +46,10 @@ enum class Direction : std::uint32_t {
 
 struct CloseDevice { void operator()(fpgamem_device_t *device) const { fpgamem_close(device); } };
 struct FreeBuffer { void operator()(fpgamem_buffer_t *buffer) const { fpgamem_free(buffer); } };
+struct CloseArena { void operator()(fpgamem_arena_t *arena) const { fpgamem_arena_close(arena); } };
+struct CloseRegisters {
+	void operator()(fpgamem_registers_t *registers) const { fpgamem_registers_close(registers); }
+};
 
 // What a buffer has whoever owns it.
 class AnyBuffer {
@@ -64,6 +69,7 @@ public:
 
 protected:
 	friend class Device;
+	friend class Arena;
 	using Handle = std::unique_ptr<fpgamem_buffer_t, FreeBuffer>;
 	explicit AnyBuffer(Handle handle) noexcept : handle_(std::move(handle)) {}
 	Handle handle_;
@@ -95,9 +101,21 @@ public:
 		check(fpgamem_data, get(), &data);
 		return static_cast<T *>(data);
 	}
+	// Keeps the first `mid` bytes, and gives the rest, which has an owner of its own.
+	[[nodiscard]] Buffer split(std::size_t mid) {
+		fpgamem_buffer_t *rest = nullptr;
+		check(fpgamem_split, get(), mid, &rest);
+		return Buffer(Handle(rest));
+	}
+	// Takes what follows back; if it throws, both are as they were.
+	void join(Buffer &&next) {
+		check(fpgamem_join, get(), next.get());
+		(void)next.handle_.release();
+	}
 
 private:
 	friend class Device;
+	friend class Arena;
 	friend class DeviceBuffer;
 	using AnyBuffer::AnyBuffer;
 };
@@ -112,6 +130,8 @@ public:
 	static Device open() { return opened(fpgamem_open); }
 	static Device open(std::uint32_t index) { return opened(fpgamem_open_index, index); }
 	static Device open(const std::string &path) { return opened(fpgamem_open_path, path.c_str()); }
+	static Device open_u_dma_buf(const std::string &path)
+		{ return opened(fpgamem_open_u_dma_buf, path.c_str()); }
 	static Device emulated(const fpgamem_emulated_options_t &options = {})
 		{ return opened(fpgamem_open_emulated, &options); }
 
@@ -157,6 +177,97 @@ private:
 		return Device(device);
 	}
 	std::unique_ptr<fpgamem_device_t, CloseDevice> handle_;
+};
+
+// Small buffers that share allocations, and may outlive it.
+class Arena {
+public:
+	explicit Arena(const Device &device, const fpgamem_arena_options_t &options = {}) {
+		fpgamem_arena_t *arena = nullptr;
+		check(fpgamem_arena_open, device.get(), &options, &arena);
+		handle_.reset(arena);
+	}
+	Buffer alloc(std::size_t bytes) const {
+		fpgamem_buffer_t *buffer = nullptr;
+		check(fpgamem_arena_alloc, get(), bytes, &buffer);
+		return Buffer(AnyBuffer::Handle(buffer));
+	}
+	fpgamem_arena_t *get() const noexcept { return handle_.get(); }
+
+private:
+	std::unique_ptr<fpgamem_arena_t, CloseArena> handle_;
+};
+
+// Registers of an accelerator, by offset in bytes, and its interrupt.
+class Registers {
+public:
+	// UNSAFE: the caller promises that the device, as it is told by these registers, accesses no memory
+	// of programs but buffers that it owns.
+	static Registers open_unsafe(const std::string &name, std::size_t index = 0) {
+		fpgamem_registers_t *registers = nullptr;
+		check(fpgamem_registers_open_unsafe, name.c_str(), index, &registers);
+		return Registers(registers);
+	}
+	// UNSAFE: as open_unsafe(). For devices that share a name.
+	static Registers open_node_unsafe(const std::string &path, std::size_t index = 0) {
+		fpgamem_registers_t *registers = nullptr;
+		check(fpgamem_registers_open_node_unsafe, path.c_str(), index, &registers);
+		return Registers(registers);
+	}
+	// The model outlives the registers, and does not throw. It has size(), read(offset),
+	// write(offset, value), which says whether a run starts, run(memory), and interrupt().
+	template <typename Model> static Registers emulated(const Device &device, Model &model) {
+		fpgamem_register_model_t functions{};
+		functions.context = &model;
+		functions.bytes = model.size();
+		functions.read = [](void *context, std::size_t offset) noexcept -> std::uint32_t
+			{ return static_cast<Model *>(context)->read(offset); };
+		functions.write = [](void *context, std::size_t offset, std::uint32_t value) noexcept -> bool
+			{ return static_cast<Model *>(context)->write(offset, value); };
+		functions.run = [](void *context, fpgamem_fpga_memory_t *memory) noexcept -> int
+			{ return static_cast<Model *>(context)->run(memory); };
+		functions.interrupt = [](void *context) noexcept -> bool
+			{ return static_cast<Model *>(context)->interrupt(); };
+		fpgamem_registers_t *registers = nullptr;
+		check(fpgamem_registers_emulated, device.get(), &functions, &registers);
+		return Registers(registers);
+	}
+	std::size_t size() const noexcept { return fpgamem_registers_size(get()); }
+	std::uint32_t read32(std::size_t offset) const {
+		std::uint32_t value = 0;
+		check(fpgamem_registers_read32, get(), offset, &value);
+		return value;
+	}
+	std::uint64_t read64(std::size_t offset) const {
+		std::uint64_t value = 0;
+		check(fpgamem_registers_read64, get(), offset, &value);
+		return value;
+	}
+	void write32(std::size_t offset, std::uint32_t value) const
+		{ check(fpgamem_registers_write32, get(), offset, value); }
+	void write64(std::size_t offset, std::uint64_t value) const
+		{ check(fpgamem_registers_write64, get(), offset, value); }
+	void write_addr(std::size_t offset, const DeviceBuffer &buffer) const
+		{ check(fpgamem_registers_write_addr, get(), offset, buffer.device_addr()); }
+	std::uint32_t poll32(std::size_t offset, std::uint32_t mask, std::uint32_t wanted,
+			     std::chrono::milliseconds limit) const {
+		std::uint32_t value = 0;
+		check(fpgamem_registers_poll32, get(), offset, mask, wanted, count(limit), &value);
+		return value;
+	}
+	void enable_interrupt() const { check(fpgamem_registers_enable_interrupt, get()); }
+	// Throws FPGAMEM_E_TIMEOUT if none comes.
+	void wait_interrupt(std::chrono::milliseconds limit) const
+		{ check(fpgamem_registers_wait_interrupt, get(), count(limit)); }
+	fpgamem_registers_t *get() const noexcept { return handle_.get(); }
+
+private:
+	explicit Registers(fpgamem_registers_t *registers) noexcept : handle_(registers) {}
+	static std::uint32_t count(std::chrono::milliseconds limit) {
+		const auto count = limit.count();
+		return count < 0 ? 0 : count > UINT32_MAX ? UINT32_MAX : static_cast<std::uint32_t>(count);
+	}
+	std::unique_ptr<fpgamem_registers_t, CloseRegisters> handle_;
 };
 
 } // namespace fpgamem

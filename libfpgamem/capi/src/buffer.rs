@@ -8,6 +8,7 @@ use crate::guard::{self, required};
 use fpgamem::{AllocOptions, Buffer, Coherency, DeviceBuffer, Error, Process};
 use std::ffi::{c_int, c_void};
 use std::mem::MaybeUninit;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A buffer: memory that is contiguous for the FPGA, with an owner at any time. It is the CPU's when it
@@ -23,8 +24,9 @@ pub struct fpgamem_buffer_t {
     /// Read without the lock: a child of fork may have inherited it locked.
     process: Process,
     pid: u32,
-    bytes: usize,
-    capacity: usize,
+    /// Written under the lock, by a split and a join.
+    bytes: AtomicUsize,
+    capacity: AtomicUsize,
     phys_addr: u64,
     device_addr: u64,
     owner: Mutex<Owner>,
@@ -72,8 +74,8 @@ impl fpgamem_buffer_t {
         Self {
             process: Process::current(),
             pid: std::process::id(),
-            bytes: buffer.len(),
-            capacity: buffer.capacity(),
+            bytes: AtomicUsize::new(buffer.len()),
+            capacity: AtomicUsize::new(buffer.capacity()),
             phys_addr: buffer.phys_addr().as_u64(),
             device_addr: buffer.device_addr().as_u64(),
             owner: Mutex::new(Owner::Cpu(buffer)),
@@ -94,7 +96,14 @@ impl fpgamem_buffer_t {
     }
 
     pub(crate) fn size(&self) -> usize {
-        self.bytes
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Has the handle stand for a longer or shorter buffer with the same first byte.
+    pub(crate) fn resize(&self, owner: &mut MutexGuard<'_, Owner>, buffer: Buffer) {
+        self.bytes.store(buffer.len(), Ordering::Relaxed);
+        self.capacity.store(buffer.capacity(), Ordering::Relaxed);
+        **owner = Owner::Cpu(buffer);
     }
 
     pub(crate) fn phys_addr(&self) -> u64 {
@@ -114,10 +123,11 @@ impl fpgamem_buffer_t {
     /// The offset, if there is such a byte.
     pub(crate) fn check_offset(&self, offset: usize) -> Result<u64, Failure> {
         self.check_fork()?;
-        if offset < self.bytes {
+        let len = self.size();
+        if offset < len {
             return Ok(offset as u64);
         }
-        let (start, end, len) = (offset, offset.saturating_add(1), self.bytes);
+        let (start, end) = (offset, offset.saturating_add(1));
         Err(Error::OutOfRange { start, end, len }.into())
     }
 }
@@ -245,16 +255,17 @@ pub extern "C" fn fpgamem_data(
     })
 }
 
-/// Length in bytes, as it was asked for. 0 for null.
+/// Length in bytes, as it was asked for, or as a split or a join has left it. 0 for null.
 #[no_mangle]
 pub extern "C" fn fpgamem_size(buffer: Option<&fpgamem_buffer_t>) -> usize {
-    guard::or(0, || Some(buffer?.bytes))
+    guard::or(0, || Some(buffer?.size()))
 }
 
-/// Bytes that the buffer takes in the pool: its length rounded up to whole blocks. 0 for null.
+/// Bytes that the buffer takes in the pool: its length rounded up to whole blocks, or, of a part, to its
+/// end. 0 for null.
 #[no_mangle]
 pub extern "C" fn fpgamem_capacity(buffer: Option<&fpgamem_buffer_t>) -> usize {
-    guard::or(0, || Some(buffer?.capacity))
+    guard::or(0, || Some(buffer?.capacity.load(Ordering::Relaxed)))
 }
 
 /// First address as the FPGA uses it: what goes into its registers. 0 for null.

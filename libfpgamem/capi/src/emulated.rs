@@ -128,24 +128,42 @@ pub unsafe extern "C" fn fpgamem_emulated_run(
         let model = required(model, "the model")?;
         let mut status = 0;
         emulator.run(&mut |memory: &mut FpgaMemory<'_>| {
-            let mut memory = fpgamem_fpga_memory_t {
-                memory,
-                failed: None,
-            };
-            // SAFETY: C passes a function that may be called with its context and, until it returns,
-            // with the memory.
-            status = unsafe { model(context, &mut memory) };
-            match memory.failed {
-                Some(failed) if status != 0 => Err(failed),
-                _ => Ok(()),
-            }
+            // SAFETY: C passes a function that may be called with its context.
+            let done = unsafe { call(model, context, memory) };
+            status = done.0;
+            done.1
         })?;
-        if status != 0 {
-            let text = format!("the accelerator's model returned {status}");
-            return Err(Failure::new(FPGAMEM_E_MODEL, Errno::EIO, text));
-        }
-        Ok(())
+        check_status(status)
     })
+}
+
+/// Lets a model work; what it returned, and, if that says that it failed, its first access that did.
+///
+/// # Safety
+///
+/// The model may be called with its context and, until it returns, with the memory.
+pub(crate) unsafe fn call(
+    model: unsafe extern "C" fn(*mut c_void, *mut fpgamem_fpga_memory_t) -> c_int,
+    context: *mut c_void,
+    memory: &mut FpgaMemory<'_>,
+) -> (c_int, Result<(), BusError>) {
+    let mut memory = fpgamem_fpga_memory_t {
+        memory,
+        failed: None,
+    };
+    // SAFETY: By the contract of this function.
+    let status = unsafe { model(context, &mut memory) };
+    let failed = memory.failed.filter(|_| status != 0);
+    (status, failed.map_or(Ok(()), Err))
+}
+
+/// The error of a model that returned a number other than 0.
+pub(crate) fn check_status(status: c_int) -> Result<(), Failure> {
+    if status == 0 {
+        return Ok(());
+    }
+    let text = format!("the accelerator's model returned {status}");
+    Err(Failure::new(FPGAMEM_E_MODEL, Errno::EIO, text))
 }
 
 /// Reads what memory holds from a device address on: not what is still in the CPU's caches. 0, or EIO

@@ -2,6 +2,7 @@
 
 //! What a failed call tells.
 
+use fpgamem::mmio::RegisterError;
 use fpgamem::{Errno, Error};
 use std::ffi::{c_char, c_int};
 use std::fmt;
@@ -51,6 +52,18 @@ pub const FPGAMEM_E_IN_USE: u32 = 20;
 pub const FPGAMEM_E_UNSUPPORTED: u32 = 21;
 /// An error inside of the library. ENOTRECOVERABLE
 pub const FPGAMEM_E_INTERNAL: u32 = 22;
+/// No buffer is split there. EINVAL
+pub const FPGAMEM_E_SPLIT: u32 = 23;
+/// The second buffer does not begin where the first one ends, or is of another allocation. EINVAL
+pub const FPGAMEM_E_NOT_ADJACENT: u32 = 24;
+/// No UIO device has the name (ENODEV), or more than one has it (ENOTUNIQ).
+pub const FPGAMEM_E_NO_REGISTERS: u32 = 25;
+/// The window has no register of such a width at the offset. ERANGE
+pub const FPGAMEM_E_REGISTER: u32 = 26;
+/// The device has no interrupt (EOPNOTSUPP), or errno_value is that of poll(2), read(2) or write(2).
+pub const FPGAMEM_E_INTERRUPT: u32 = 27;
+/// What was waited for has not happened in time. ETIMEDOUT
+pub const FPGAMEM_E_TIMEOUT: u32 = 28;
 
 /// Bytes of a message, its end included.
 pub const FPGAMEM_MESSAGE_BYTES: usize = 504;
@@ -108,6 +121,10 @@ impl Failure {
         Self::new(FPGAMEM_E_NOT_FOUND, Errno::EFAULT, text)
     }
 
+    pub(crate) fn timeout(message: String) -> Self {
+        Self::new(FPGAMEM_E_TIMEOUT, Errno::ETIMEDOUT, message)
+    }
+
     /// A handle of the parent, used in a child.
     pub(crate) fn forked() -> Self {
         let text = "the handle belongs to the process that this one was forked from; make one here";
@@ -129,7 +146,11 @@ impl Failure {
 
 /// What the system said.
 fn errno_of(error: &io::Error) -> Errno {
-    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+    let other = match error.kind() {
+        io::ErrorKind::Unsupported => Errno::EOPNOTSUPP,
+        _ => Errno::EIO,
+    };
+    error.raw_os_error().map_or(other, Errno::from_raw)
 }
 
 impl From<Error> for Failure {
@@ -148,6 +169,8 @@ impl From<Error> for Failure {
             Error::InvalidLength { .. } => (FPGAMEM_E_LENGTH, Errno::EINVAL),
             Error::InvalidAlignment { .. } => (FPGAMEM_E_ALIGNMENT, Errno::EINVAL),
             Error::OutOfRange { .. } => (FPGAMEM_E_RANGE, Errno::ERANGE),
+            Error::InvalidSplit { .. } => (FPGAMEM_E_SPLIT, Errno::EINVAL),
+            Error::NotAdjacent { .. } => (FPGAMEM_E_NOT_ADJACENT, Errno::EINVAL),
             Error::Map { source, .. } => (FPGAMEM_E_MAP, errno_of(source)),
             Error::InvalidRegion { .. } => (FPGAMEM_E_REGION, Errno::EINVAL),
             Error::Unbound { .. } => (FPGAMEM_E_UNBOUND, Errno::ENODEV),
@@ -157,6 +180,24 @@ impl From<Error> for Failure {
             Error::Ioctl { source, .. } => (FPGAMEM_E_IOCTL, *source),
             Error::UnexpectedResponse { .. } => (FPGAMEM_E_ANSWER, Errno::EPROTO),
             // Those of calls that this interface lacks; the test `errors` knows them.
+            _ => (FPGAMEM_E_INTERNAL, Errno::ENOTRECOVERABLE),
+        };
+        Self::new(code, errno, with_sources(&error))
+    }
+}
+
+impl From<RegisterError> for Failure {
+    fn from(error: RegisterError) -> Self {
+        let (code, errno) = match error {
+            RegisterError::NotFound { .. } => (FPGAMEM_E_NO_REGISTERS, Errno::ENODEV),
+            RegisterError::Ambiguous { .. } => (FPGAMEM_E_NO_REGISTERS, Errno::ENOTUNIQ),
+            RegisterError::NotUio { .. } => (FPGAMEM_E_NOT_A_NODE, Errno::ENOTTY),
+            RegisterError::Open { ref source, .. } => (FPGAMEM_E_OPEN, errno_of(source)),
+            RegisterError::Outside { .. } => (FPGAMEM_E_REGISTER, Errno::ERANGE),
+            RegisterError::Interrupt { ref source, .. } => (FPGAMEM_E_INTERRUPT, errno_of(source)),
+            RegisterError::NotEmulated { .. } => (FPGAMEM_E_NOT_EMULATED, Errno::EOPNOTSUPP),
+            RegisterError::Model(error) => return error.into(),
+            // The test `errors` sees to it that there is no other.
             _ => (FPGAMEM_E_INTERNAL, Errno::ENOTRECOVERABLE),
         };
         Self::new(code, errno, with_sources(&error))
@@ -222,6 +263,21 @@ mod tests {
         let error = fpgamem_error_t::from(failure);
         assert_eq!(text(&error), "ä".repeat(251));
         assert_eq!(error.message[FPGAMEM_MESSAGE_BYTES - 1], 0);
+    }
+
+    #[test]
+    fn a_device_without_an_interrupt_is_told_apart() {
+        let error = |source| RegisterError::Interrupt {
+            name: "vadd".to_owned(),
+            source,
+        };
+        let none = Failure::from(error(io::ErrorKind::Unsupported.into()));
+        assert_eq!(
+            (none.code, none.errno),
+            (FPGAMEM_E_INTERRUPT, Errno::EOPNOTSUPP as i32)
+        );
+        let refused = Failure::from(error(io::Error::from_raw_os_error(Errno::EPERM as i32)));
+        assert_eq!(refused.errno, Errno::EPERM as i32);
     }
 
     #[test]

@@ -24,9 +24,15 @@ pub mod access;
 
 pub mod many;
 
+pub mod parts;
+
 pub mod arena;
 
 pub mod emulated;
+
+pub mod model;
+
+pub mod registers;
 
 mod guard;
 mod pointer;

@@ -165,7 +165,9 @@ fn with_ranges(
 }
 
 /// The owners of the buffers in their order, each of which is there once.
-fn lock_all<'a>(buffers: &[&'a fpgamem_buffer_t]) -> Result<Vec<MutexGuard<'a, Owner>>, Failure> {
+pub(crate) fn lock_all<'a>(
+    buffers: &[&'a fpgamem_buffer_t],
+) -> Result<Vec<MutexGuard<'a, Owner>>, Failure> {
     let mut order: Vec<(usize, &fpgamem_buffer_t)> = buffers.iter().copied().enumerate().collect();
     // By address, so that two calls at once lock in the same order.
     order.sort_by_key(|(_, buffer)| *buffer as *const fpgamem_buffer_t);

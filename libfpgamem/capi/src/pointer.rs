@@ -92,12 +92,34 @@ pub(crate) unsafe fn copy(from: *const u8, to: *mut u8, bytes: usize) {
 ///
 /// `path` is null, or a string that ends with a zero and that nobody writes during `'a`.
 pub(crate) unsafe fn path<'a>(path: *const c_char) -> Result<&'a Path, Failure> {
-    if path.is_null() {
-        return Err(Failure::argument("the path is a null pointer".to_owned()));
+    // SAFETY: By the contract of this function.
+    let path = unsafe { bytes(path, "the path") }?;
+    Ok(Path::new(OsStr::from_bytes(path)))
+}
+
+/// A name.
+///
+/// # Safety
+///
+/// As of `path`.
+pub(crate) unsafe fn text<'a>(text: *const c_char) -> Result<&'a str, Failure> {
+    // SAFETY: By the contract of this function.
+    let text = unsafe { bytes(text, "the name") }?;
+    let text = std::str::from_utf8(text);
+    text.map_err(|_| Failure::argument("the name is not UTF-8".to_owned()))
+}
+
+/// A string without the zero at its end.
+///
+/// # Safety
+///
+/// `text` is null, or a string that ends with a zero and that nobody writes during `'a`.
+unsafe fn bytes<'a>(text: *const c_char, what: &str) -> Result<&'a [u8], Failure> {
+    if text.is_null() {
+        return Err(Failure::argument(format!("{what} is a null pointer")));
     }
     // SAFETY: By the contract of this function, and not null.
-    let text = unsafe { CStr::from_ptr(path) };
-    Ok(Path::new(OsStr::from_bytes(text.to_bytes())))
+    Ok(unsafe { CStr::from_ptr(text) }.to_bytes())
 }
 
 #[cfg(test)]

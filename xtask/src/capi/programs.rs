@@ -69,6 +69,7 @@ pub(super) fn sources(context: &Context) -> Result<Vec<Source>> {
         source("capi-raii", vec![tests.join("raii.cpp")], true),
         source("transfer", example("transfer.c"), false),
         source("transfer++", example("transfer.cpp"), true),
+        source("vadd", example("vadd.c"), false),
     ];
     all.extend(programs_of_guide(context)?);
     Ok(all)

@@ -87,8 +87,8 @@ static void options_of_arenas_are_heeded(fpgamem_device_t *device)
 }
 
 const struct test arena_tests[] = {
-	{ "small_buffers_share_blocks", small_buffers_share_blocks, false },
-	{ "piece_outlives_its_arena", piece_outlives_its_arena, false },
-	{ "options_of_arenas_are_heeded", options_of_arenas_are_heeded, false },
-	{ NULL, NULL, false },
+	{ "small_buffers_share_blocks", small_buffers_share_blocks, EVERYWHERE },
+	{ "piece_outlives_its_arena", piece_outlives_its_arena, EVERYWHERE },
+	{ "options_of_arenas_are_heeded", options_of_arenas_are_heeded, EVERYWHERE },
+	{ NULL, NULL, EVERYWHERE },
 };

@@ -177,15 +177,15 @@ static void options_are_heeded(fpgamem_device_t *device)
 }
 
 const struct test buffer_tests[] = {
-	{ "versions_fit", versions_fit, false },
-	{ "missing_node_is_told", missing_node_is_told, false },
-	{ "environment_names_the_node", environment_names_the_node, false },
-	{ "null_is_refused_or_nothing_to_do", null_is_refused_or_nothing_to_do, false },
-	{ "new_buffer_is_zero_and_the_cpus", new_buffer_is_zero_and_the_cpus, false },
-	{ "freed_blocks_are_free_again", freed_blocks_are_free_again, false },
-	{ "buffer_outlives_its_device", buffer_outlives_its_device, false },
-	{ "impossible_buffers_are_refused", impossible_buffers_are_refused, false },
-	{ "full_pool_says_what_would_fit", full_pool_says_what_would_fit, false },
-	{ "options_are_heeded", options_are_heeded, false },
-	{ NULL, NULL, false },
+	{ "versions_fit", versions_fit, EVERYWHERE },
+	{ "missing_node_is_told", missing_node_is_told, EVERYWHERE },
+	{ "environment_names_the_node", environment_names_the_node, EVERYWHERE },
+	{ "null_is_refused_or_nothing_to_do", null_is_refused_or_nothing_to_do, EVERYWHERE },
+	{ "new_buffer_is_zero_and_the_cpus", new_buffer_is_zero_and_the_cpus, EVERYWHERE },
+	{ "freed_blocks_are_free_again", freed_blocks_are_free_again, EVERYWHERE },
+	{ "buffer_outlives_its_device", buffer_outlives_its_device, EVERYWHERE },
+	{ "impossible_buffers_are_refused", impossible_buffers_are_refused, EVERYWHERE },
+	{ "full_pool_says_what_would_fit", full_pool_says_what_would_fit, EVERYWHERE },
+	{ "options_are_heeded", options_are_heeded, EVERYWHERE },
+	{ NULL, NULL, EVERYWHERE },
 };

@@ -10,16 +10,18 @@
 
 #include <libfpgamem.h>
 
+/* Where a test runs. */
+enum place { EVERYWHERE, EMULATED, BOARD };
+
 /* A test gets a device of its own: an emulated one, or that of the board. */
 struct test {
 	const char *name;
 	void (*run)(fpgamem_device_t *device);
-	/* Only on an emulated device. */
-	bool emulated;
+	enum place place;
 };
 
 extern const struct test buffer_tests[], owner_tests[], range_tests[], emulated_tests[],
-	arena_tests[], fork_tests[], thread_tests[], syscall_tests[];
+	arena_tests[], part_tests[], register_tests[], fork_tests[], thread_tests[], syscall_tests[];
 
 /* Notes that the running test has failed. */
 void failed(const char *file, int line, const char *what);

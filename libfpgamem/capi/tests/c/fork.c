@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "zdma.h"
 
 /* Runs in a child, and says in the parent whether it found everything right. */
 static bool in_child(bool (*body)(void *), void *context)
@@ -29,6 +30,7 @@ struct inherited {
 	fpgamem_buffer_t *ours, *owned;
 	fpgamem_arena_t *arena;
 	unsigned char *data;
+	struct zdma zdma;
 };
 
 static bool wrong_in_child;
@@ -56,6 +58,24 @@ static void check_forked(int status, const fpgamem_error_t *error, int line)
 		int status = (call);                          \
 		check_forked(status, &error, __LINE__);       \
 	} while (0)
+
+/* Every call on registers that a child may not use; then closes them. */
+static void use_and_close_registers(fpgamem_registers_t *registers)
+{
+	fpgamem_error_t error = { 0 };
+	uint64_t wide;
+	uint32_t value;
+
+	FORKED(fpgamem_registers_read32(registers, 0, &value, &error));
+	FORKED(fpgamem_registers_read64(registers, 0, &wide, &error));
+	FORKED(fpgamem_registers_write32(registers, ZDMA_SRC, 0, &error));
+	FORKED(fpgamem_registers_write64(registers, ZDMA_SRC, 0, &error));
+	FORKED(fpgamem_registers_write_addr(registers, ZDMA_SRC, 0, &error));
+	FORKED(fpgamem_registers_poll32(registers, 0, 0, 0, 0, NULL, &error));
+	FORKED(fpgamem_registers_enable_interrupt(registers, &error));
+	FORKED(fpgamem_registers_wait_interrupt(registers, 0, &error));
+	fpgamem_registers_close(registers);
+}
 
 /* Every call on a buffer; then frees them, and uses the memory at their place. */
 static bool child_uses_and_frees(void *context)
@@ -87,10 +107,13 @@ static bool child_uses_and_frees(void *context)
 		FORKED(fpgamem_phys_addr_of(both[i], 0, &addr, &error));
 		FORKED(fpgamem_device_addr_of(both[i], 0, &addr, &error));
 		FORKED(fpgamem_offset_of(both[i], fpgamem_device_addr(both[i]), &offset, &error));
+		FORKED(fpgamem_split(both[i], 64, &buffer, &error));
+		FORKED(fpgamem_join(both[i], both[!i], &error));
 		CHECK(!fpgamem_is_device_owned(both[i]));
 	}
 	FORKED(fpgamem_arena_alloc(it->arena, 1, &buffer, &error));
 	FORKED(fpgamem_arena_usage(it->arena, &usage, &error));
+	use_and_close_registers(it->zdma.registers);
 	fpgamem_arena_trim(it->arena);
 	/* What the child maps there is the child's. */
 	mapped = mmap(it->data, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
@@ -109,9 +132,14 @@ static bool child_uses_and_frees(void *context)
 
 static void child_neither_uses_nor_frees_its_parents(fpgamem_device_t *device)
 {
-	struct inherited it = { device, allocated(device, 4096), allocated(device, 4096), NULL, NULL };
+	struct inherited it = { .device = device };
 	fpgamem_info_t before, after;
+	uint32_t value = 0;
 
+	it.ours = allocated(device, 4096);
+	it.owned = allocated(device, 4096);
+	CHECK(zdma_open(&it.zdma, device, NULL) == 0);
+	CHECK(fpgamem_registers_write32(it.zdma.registers, ZDMA_SRC, 0x40, NULL) == 0);
 	CHECK(fpgamem_arena_open(device, NULL, &it.arena, NULL) == 0);
 	it.data = bytes_of(it.ours);
 	memset(it.data, 0x33, 4096);
@@ -123,6 +151,8 @@ static void child_neither_uses_nor_frees_its_parents(fpgamem_device_t *device)
 	CHECK(before.free_bytes == after.free_bytes && before.nr_buffers == after.nr_buffers);
 	CHECK(fpgamem_is_device_owned(it.owned));
 	CHECK(fpgamem_take_back_unsafe(it.owned, NULL) == 0);
+	CHECK(fpgamem_registers_read32(it.zdma.registers, ZDMA_SRC, &value, NULL) == 0 && value == 0x40);
+	zdma_close(&it.zdma);
 	fpgamem_free(it.ours);
 	fpgamem_free(it.owned);
 	fpgamem_arena_close(it.arena);
@@ -178,8 +208,8 @@ static void child_has_the_node_but_no_emulated_device(fpgamem_device_t *device)
 }
 
 const struct test fork_tests[] = {
-	{ "child_neither_uses_nor_frees_its_parents", child_neither_uses_nor_frees_its_parents, false },
-	{ "child_has_devices_of_its_own", child_has_devices_of_its_own, false },
-	{ "child_has_the_node_but_no_emulated_device", child_has_the_node_but_no_emulated_device, false },
-	{ NULL, NULL, false },
+	{ "child_neither_uses_nor_frees_its_parents", child_neither_uses_nor_frees_its_parents, EVERYWHERE },
+	{ "child_has_devices_of_its_own", child_has_devices_of_its_own, EVERYWHERE },
+	{ "child_has_the_node_but_no_emulated_device", child_has_the_node_but_no_emulated_device, EVERYWHERE },
+	{ NULL, NULL, EVERYWHERE },
 };

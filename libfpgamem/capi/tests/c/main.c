@@ -59,7 +59,7 @@ static void run(const struct test *test, bool on_emulated)
 	fpgamem_device_t *device;
 	fpgamem_error_t error;
 
-	if (test->emulated && !on_emulated)
+	if (test->place == (on_emulated ? BOARD : EMULATED))
 		return;
 	current = test->name;
 	current_failed = false;
@@ -80,8 +80,9 @@ static void run(const struct test *test, bool on_emulated)
 int main(int argc, char **argv)
 {
 	const struct test *groups[] = { buffer_tests, owner_tests, range_tests,
-					emulated_tests, arena_tests, fork_tests,
-					thread_tests, syscall_tests };
+					emulated_tests, arena_tests, part_tests,
+					register_tests, fork_tests, thread_tests,
+					syscall_tests };
 	bool on_emulated = false;
 
 	for (int i = 1; i < argc; i++)

@@ -103,10 +103,10 @@ static void array_has_each_buffer_once(fpgamem_device_t *device)
 }
 
 const struct test owner_tests[] = {
-	{ "device_owned_buffer_has_no_data", device_owned_buffer_has_no_data, false },
-	{ "second_hand_over_is_refused", second_hand_over_is_refused, false },
-	{ "freed_device_owned_buffer_goes_to_nobody", freed_device_owned_buffer_goes_to_nobody, false },
-	{ "all_or_none_are_handed_over", all_or_none_are_handed_over, false },
-	{ "array_has_each_buffer_once", array_has_each_buffer_once, false },
-	{ NULL, NULL, false },
+	{ "device_owned_buffer_has_no_data", device_owned_buffer_has_no_data, EVERYWHERE },
+	{ "second_hand_over_is_refused", second_hand_over_is_refused, EVERYWHERE },
+	{ "freed_device_owned_buffer_goes_to_nobody", freed_device_owned_buffer_goes_to_nobody, EVERYWHERE },
+	{ "all_or_none_are_handed_over", all_or_none_are_handed_over, EVERYWHERE },
+	{ "array_has_each_buffer_once", array_has_each_buffer_once, EVERYWHERE },
+	{ NULL, NULL, EVERYWHERE },
 };

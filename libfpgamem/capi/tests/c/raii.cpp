@@ -10,11 +10,13 @@
 
 #include <libfpgamem.hpp>
 
+using fpgamem::Arena;
 using fpgamem::Buffer;
 using fpgamem::Device;
 using fpgamem::DeviceBuffer;
 using fpgamem::Direction;
 using fpgamem::Error;
+using fpgamem::Registers;
 
 namespace {
 
@@ -123,6 +125,73 @@ void model_may_be_any_function_and_throw() {
 	CHECK(code_of([&] { own.run([](fpgamem_fpga_memory_t *) { return 3; }); }) == FPGAMEM_E_MODEL);
 }
 
+void buffers_are_split_and_joined() {
+	const Device own = device();
+	const auto before = own.info().free_bytes;
+	{
+		Buffer low = own.alloc(1000);
+		low.data()[999] = 9;
+		Buffer high = low.split(64);
+		CHECK(low.size() == 64 && high.size() == 936 && high.data() == low.data() + 64);
+		CHECK(code_of([&] { (void)low.split(64); }) == FPGAMEM_E_SPLIT);
+		CHECK(code_of([&] { high.join(std::move(low)); }) == FPGAMEM_E_NOT_ADJACENT);
+		CHECK(low.size() == 64 && high.size() == 936);
+		low.join(std::move(high));
+		CHECK(low.size() == 1000 && low.data()[999] == 9 && high.get() == nullptr);
+	}
+	CHECK(own.info().free_bytes == before);
+}
+
+void pieces_outlive_their_arena() {
+	const Device own = device();
+	auto arena = std::make_unique<Arena>(own);
+	const Buffer piece = arena->alloc(272);
+	arena.reset();
+	piece.data()[271] = 1;
+	CHECK(piece.size() == 272 && piece.data()[271] == 1);
+}
+
+// Fills 64 bytes from the address in registers 0 and 4 on, when the value is written to register 8, and
+// asks for an interrupt until 0 is written.
+struct Filler {
+	std::uint32_t words[3] = {};
+
+	static constexpr std::size_t size() { return sizeof(words); }
+	std::uint32_t read(std::size_t offset) { return words[offset / 4]; }
+	bool write(std::size_t offset, std::uint32_t value) {
+		words[offset / 4] = value;
+		return offset == 8 && value != 0;
+	}
+	int run(fpgamem_fpga_memory_t *memory) {
+		const std::vector<unsigned char> bytes(64, static_cast<unsigned char>(words[2]));
+		const std::uint64_t addr = std::uint64_t{words[1]} << 32 | words[0];
+		return fpgamem_fpga_write(memory, addr, bytes.data(), bytes.size());
+	}
+	bool interrupt() const { return words[2] != 0; }
+};
+
+void model_is_driven_by_its_registers() {
+	using namespace std::chrono_literals;
+	const Device own = Device::emulated();
+	Filler model;
+	const Registers registers = Registers::emulated(own, model);
+	CHECK(registers.size() == 12);
+	DeviceBuffer owned = own.alloc(64).hand_over(Direction::from_device);
+	registers.write_addr(0, owned);
+	registers.enable_interrupt();
+	CHECK(code_of([&] { registers.wait_interrupt(1ms); }) == FPGAMEM_E_TIMEOUT);
+	registers.write32(8, 5);
+	registers.wait_interrupt(1s);
+	CHECK(registers.poll32(8, 1, 1, 0ms) == 5);
+	const Buffer filled = std::move(owned).take_back_unsafe();
+	CHECK(filled.data()[0] == 5 && filled.data()[63] == 5);
+	registers.write64(0, 0);
+	CHECK(registers.read64(0) == 0 && registers.read32(8) == 5);
+	CHECK(code_of([&] { registers.write32(8, 1); }) == FPGAMEM_E_BUS);
+	CHECK(code_of([&] { registers.read32(12); }) == FPGAMEM_E_REGISTER);
+	CHECK(code_of([] { Registers::open_unsafe("nothing"); }) == FPGAMEM_E_NO_REGISTERS);
+}
+
 const struct {
 	const char *name;
 	void (*run)();
@@ -132,6 +201,9 @@ const struct {
 	{"errors_are_thrown_with_what_the_library_says", errors_are_thrown_with_what_the_library_says},
 	{"owned_bytes_are_copied", owned_bytes_are_copied},
 	{"model_may_be_any_function_and_throw", model_may_be_any_function_and_throw},
+	{"buffers_are_split_and_joined", buffers_are_split_and_joined},
+	{"pieces_outlive_their_arena", pieces_outlive_their_arena},
+	{"model_is_driven_by_its_registers", model_is_driven_by_its_registers},
 };
 
 } // namespace

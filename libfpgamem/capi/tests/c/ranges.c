@@ -114,11 +114,11 @@ static void copies_are_the_bytes_whoever_owns_them(fpgamem_device_t *device)
 }
 
 const struct test range_tests[] = {
-	{ "every_byte_has_its_addresses", every_byte_has_its_addresses, false },
-	{ "what_is_no_buffer_has_no_address", what_is_no_buffer_has_no_address, false },
+	{ "every_byte_has_its_addresses", every_byte_has_its_addresses, EVERYWHERE },
+	{ "what_is_no_buffer_has_no_address", what_is_no_buffer_has_no_address, EVERYWHERE },
 	{ "ranges_inside_are_synced_and_others_refused", ranges_inside_are_synced_and_others_refused,
-	  false },
-	{ "many_ranges_of_many_buffers_are_synced", many_ranges_of_many_buffers_are_synced, false },
-	{ "copies_are_the_bytes_whoever_owns_them", copies_are_the_bytes_whoever_owns_them, false },
-	{ NULL, NULL, false },
+	  EVERYWHERE },
+	{ "many_ranges_of_many_buffers_are_synced", many_ranges_of_many_buffers_are_synced, EVERYWHERE },
+	{ "copies_are_the_bytes_whoever_owns_them", copies_are_the_bytes_whoever_owns_them, EVERYWHERE },
+	{ NULL, NULL, EVERYWHERE },
 };

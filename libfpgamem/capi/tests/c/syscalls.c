@@ -106,6 +106,6 @@ static void owners_syncs_and_addresses_take_no_system_call(fpgamem_device_t *dev
 
 const struct test syscall_tests[] = {
 	{ "owners_syncs_and_addresses_take_no_system_call",
-	  owners_syncs_and_addresses_take_no_system_call, false },
-	{ NULL, NULL, false },
+	  owners_syncs_and_addresses_take_no_system_call, EVERYWHERE },
+	{ NULL, NULL, EVERYWHERE },
 };

@@ -89,6 +89,38 @@ static void threads_share_a_device(fpgamem_device_t *device)
 	CHECK(strange == 0 && before.free_bytes == after.free_bytes);
 }
 
+/* Sees a buffer of 1000 bytes, or its first 448, and never anything else. */
+static void *look_at_sizes(void *buffer)
+{
+	while (!stop) {
+		size_t bytes = fpgamem_size(buffer);
+
+		if ((bytes != 1000 && bytes != 448) || fpgamem_sync_for_device(buffer, 0, 448, NULL))
+			strange++;
+	}
+	return NULL;
+}
+
+static void sizes_are_right_while_a_thread_splits(fpgamem_device_t *device)
+{
+	fpgamem_buffer_t *buffer = allocated(device, 1000), *rest;
+	pthread_t threads[2];
+
+	strange = 0;
+	stop = false;
+	for (int i = 0; i < 2; i++)
+		CHECK(pthread_create(&threads[i], NULL, look_at_sizes, buffer) == 0);
+	for (int turn = 0; turn < TURNS; turn++) {
+		CHECK(fpgamem_split(buffer, 448, &rest, NULL) == 0);
+		CHECK(fpgamem_join(buffer, rest, NULL) == 0);
+	}
+	stop = true;
+	for (int i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	CHECK(strange == 0 && fpgamem_size(buffer) == 1000);
+	fpgamem_free(buffer);
+}
+
 static void *sync_all_the_time(void *buffer)
 {
 	while (!stop)
@@ -127,9 +159,10 @@ static void child_does_not_wait_for_a_thread_it_has_not(fpgamem_device_t *device
 }
 
 const struct test thread_tests[] = {
-	{ "each_change_of_owner_happens_once", each_change_of_owner_happens_once, false },
-	{ "threads_share_a_device", threads_share_a_device, false },
+	{ "each_change_of_owner_happens_once", each_change_of_owner_happens_once, EVERYWHERE },
+	{ "threads_share_a_device", threads_share_a_device, EVERYWHERE },
+	{ "sizes_are_right_while_a_thread_splits", sizes_are_right_while_a_thread_splits, EVERYWHERE },
 	{ "child_does_not_wait_for_a_thread_it_has_not", child_does_not_wait_for_a_thread_it_has_not,
-	  false },
-	{ NULL, NULL, false },
+	  EVERYWHERE },
+	{ NULL, NULL, EVERYWHERE },
 };
