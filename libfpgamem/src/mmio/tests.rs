@@ -344,6 +344,22 @@ fn another_window_is_another_page() {
 }
 
 #[test]
+fn a_device_without_an_interrupt_is_told() {
+    let system = System::new("interrupt");
+    system.add("uio0", "kernel", 0, "0x0", "0x1000");
+    let mut registers = system.open("kernel", 0).unwrap();
+    // It has nothing to read then.
+    fs::write(system.0.join("dev/uio0"), []).unwrap();
+    let error = registers.wait_interrupt(Duration::ZERO).unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(error, RegisterError::Interrupt { .. }), "{text}");
+    assert!(
+        text.contains("kernel") && text.contains("interrupts"),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_model_needs_an_emulated_device() {
     let text = RegisterError::NotEmulated {
         path: "/dev/fpgamem0".into(),
