@@ -151,11 +151,11 @@ public:
 	template <typename Model> void run(Model &&model) const {
 		std::pair<Model &, std::exception_ptr> call(model, nullptr);
 		auto enter = [](void *context, fpgamem_fpga_memory_t *memory) noexcept -> int {
-			auto &call = *static_cast<std::pair<Model &, std::exception_ptr> *>(context);
+			auto &called = *static_cast<std::pair<Model &, std::exception_ptr> *>(context);
 			try {
-				return call.first(memory);
+				return called.first(memory);
 			} catch (...) {
-				call.second = std::current_exception();
+				called.second = std::current_exception();
 				return ECANCELED;
 			}
 		};
