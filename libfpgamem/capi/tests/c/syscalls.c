@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "zdma.h"
 
 /* What the child calls before and after the part that counts. */
 #define MARK SYS_getpgid
@@ -21,12 +22,14 @@
 #endif
 
 /* The child: a device of its own, and one round of everything first, which may need memory. */
-static int round_of_calls(fpgamem_device_t *device, fpgamem_buffer_t *buffer)
+static int round_of_calls(fpgamem_device_t *device, fpgamem_buffer_t *buffer,
+			  fpgamem_registers_t *registers)
 {
 	fpgamem_range_t ranges[] = { { buffer, 0, 100 }, { buffer, 500, 1 } };
 	unsigned char bytes[16];
 	fpgamem_place_t place;
 	void *data, *address;
+	uint32_t value;
 	uint64_t addr;
 
 	return fpgamem_data(buffer, &data, NULL) ||
@@ -36,6 +39,8 @@ static int round_of_calls(fpgamem_device_t *device, fpgamem_buffer_t *buffer)
 	       fpgamem_sync_ranges_for_device(ranges, 2, NULL) ||
 	       fpgamem_read(buffer, 3, bytes, sizeof(bytes), NULL) ||
 	       fpgamem_write(buffer, 3, bytes, sizeof(bytes), NULL) ||
+	       fpgamem_registers_write_addr(registers, ZDMA_SRC, fpgamem_device_addr(buffer), NULL) ||
+	       fpgamem_registers_read32(registers, ZDMA_SRC, &value, NULL) ||
 	       fpgamem_take_back_unsafe(buffer, NULL) ||
 	       fpgamem_phys_addr_of(buffer, 99, &addr, NULL) ||
 	       fpgamem_place_of(device, data, &place, NULL) ||
@@ -46,18 +51,19 @@ static void child(bool on_emulated)
 {
 	fpgamem_device_t *device;
 	fpgamem_buffer_t *buffer;
+	struct zdma zdma;
 	int status;
 
 	ptrace(PTRACE_TRACEME, 0, NULL, NULL);
 	raise(SIGSTOP);
 	status = on_emulated ? fpgamem_open_emulated(NULL, &device, NULL) : fpgamem_open(&device, NULL);
-	if (status)
+	if (status || zdma_open(&zdma, device, NULL))
 		_exit(2);
 	buffer = allocated(device, 1000);
-	status = round_of_calls(device, buffer);
+	status = round_of_calls(device, buffer, zdma.registers);
 	syscall(MARK, 0);
 	for (int turn = 0; turn < 100; turn++)
-		status |= round_of_calls(device, buffer);
+		status |= round_of_calls(device, buffer, zdma.registers);
 	syscall(MARK, 0);
 	_exit(status != 0);
 }
@@ -90,7 +96,7 @@ static int trace(pid_t pid, unsigned int *marks, unsigned int *calls)
 	}
 }
 
-static void owners_syncs_and_addresses_take_no_system_call(fpgamem_device_t *device)
+static void owners_syncs_addresses_and_registers_take_no_system_call(fpgamem_device_t *device)
 {
 	unsigned int marks = 0, calls = 0;
 	pid_t pid;
@@ -105,7 +111,7 @@ static void owners_syncs_and_addresses_take_no_system_call(fpgamem_device_t *dev
 }
 
 const struct test syscall_tests[] = {
-	{ "owners_syncs_and_addresses_take_no_system_call",
-	  owners_syncs_and_addresses_take_no_system_call, EVERYWHERE },
+	{ "owners_syncs_addresses_and_registers_take_no_system_call",
+	  owners_syncs_addresses_and_registers_take_no_system_call, EVERYWHERE },
 	{ NULL, NULL, EVERYWHERE },
 };
