@@ -189,20 +189,6 @@ impl Buffer {
             && (self.orphaned.load(Relaxed) != 0 || task::cleans_up_after_a_crash())
     }
 
-    /// Fills the buffer with zeroes, in memory too. Nothing maps it yet.
-    ///
-    /// Before a write-combine mapping exists, the lines of the alias must be gone from the caches.
-    pub(crate) fn clear(&self) -> Result {
-        let operation = match self.attribute() {
-            Attribute::Cached => Operation::Clean,
-            Attribute::WriteCombine => Operation::CleanInvalidate,
-        };
-        let slice = self.pool.region().slice(self.phys_addr(), self.bytes())?;
-        slice.zero(operation);
-        cache::barrier();
-        Ok(())
-    }
-
     /// Maintains `len` bytes from `offset` on and returns the number of cache lines. The effect is
     /// complete after [`cache::barrier`].
     ///

@@ -48,6 +48,10 @@ pub(crate) struct Counters {
     pub(crate) quarantine_quieted: Counter,
     /// Allocations for which there was no room.
     pub(crate) failures: Counter,
+    /// Blocks that were scrubbed after they had been freed.
+    pub(crate) scrubbed_blocks: Counter,
+    /// Blocks that an allocation had to clear because they were not.
+    pub(crate) cleared_blocks: Counter,
     /// Ranges that user space had cleaned.
     pub(crate) flush_calls: Counter,
     /// Cache lines in them.
@@ -64,18 +68,22 @@ struct Stats(Arc<Pool>);
 impl Writer for Stats {
     fn write(&self, f: &mut Formatter<'_>) -> FmtResult {
         let pool = &self.0;
-        let (free, used, quarantined, buffers) = pool.with_state(|state| {
-            let free = state.map().nr_free();
-            let buffers = state.nr_buffers();
-            (free, state.nr_used(), state.nr_quarantined(), buffers)
+        let now = pool.with_state(|state| {
+            [
+                ("blocks_free", state.map().nr_free()),
+                ("blocks_clean", state.scrub.nr_clean()),
+                ("blocks_dirty", state.scrub.nr_dirty()),
+                ("blocks_used", state.nr_used()),
+                ("blocks_quarantined", state.nr_quarantined()),
+                ("buffers", state.nr_buffers()),
+            ]
         });
         let counters = &pool.counters;
         writeln!(f, "block_bytes {}", pool.block_bytes())?;
         writeln!(f, "blocks {}", pool.nr_blocks())?;
-        writeln!(f, "blocks_free {free}")?;
-        writeln!(f, "blocks_used {used}")?;
-        writeln!(f, "blocks_quarantined {quarantined}")?;
-        writeln!(f, "buffers {buffers}")?;
+        for (key, count) in now {
+            writeln!(f, "{key} {count}")?;
+        }
         writeln!(f, "allocations {}", counters.allocations.get())?;
         writeln!(f, "frees {}", counters.frees.get())?;
         writeln!(f, "failures {}", counters.failures.get())?;
@@ -83,6 +91,8 @@ impl Writer for Stats {
         let (expired, quieted) = (&counters.quarantine_expired, &counters.quarantine_quieted);
         writeln!(f, "quarantine_expired {}", expired.get())?;
         writeln!(f, "quarantine_quieted {}", quieted.get())?;
+        writeln!(f, "scrubbed_blocks {}", counters.scrubbed_blocks.get())?;
+        writeln!(f, "cleared_blocks {}", counters.cleared_blocks.get())?;
         writeln!(f, "flush_calls {}", counters.flush_calls.get())?;
         writeln!(f, "flush_lines {}", counters.flush_lines.get())?;
         writeln!(f, "invalidate_calls {}", counters.invalidate_calls.get())?;

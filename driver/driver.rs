@@ -5,10 +5,11 @@
 use crate::{
     debug::DebugFiles,
     file::OpenFile,
-    kapi::{misc, region::Extent, registers},
+    kapi::{misc, region::Extent, registers, thread::Thread},
     paddle::{info, node::PaddleFile},
     pool::Pool,
     registry::{Claim, Refusal},
+    scrub::Scrubber,
     shared::paddle_abi::DeviceInfo,
 };
 use kernel::{
@@ -82,14 +83,15 @@ impl BoundPool {
     }
 }
 
-/// A bound device. The fields are dropped in this order: no new files, no more debugfs, and only
-/// then may the region be bound again.
+/// A bound device. The fields are dropped in this order: no new files, no more debugfs, no more scrubbing, and
+/// only then may the region be bound again.
 #[pin_data(PinnedDrop)]
 pub(crate) struct MemoryPool {
     #[pin]
     _node: misc::Registration<OpenFile>,
     _paddle: Option<Pin<KBox<misc::Registration<PaddleFile>>>>,
     _debug: Option<DebugFiles>,
+    _scrubber: Thread<Scrubber>,
     bound: Arc<BoundPool>,
     _claim: Claim,
 }
@@ -145,6 +147,7 @@ impl platform::Driver for MemoryPool {
             None => None,
         };
         let index = claim.index();
+        let scrubber = scrubber(dev, index, pool.clone())?;
         let paddle = match paddle {
             Some(_) => Some(paddle_node(dev, index, bound.clone())?),
             None => None,
@@ -154,6 +157,7 @@ impl platform::Driver for MemoryPool {
             try_pin_init!(Self {
                 _paddle: paddle,
                 _debug: debug,
+                _scrubber: scrubber,
                 bound,
                 _claim: claim,
                 _node <- node,
@@ -194,6 +198,22 @@ fn address_of_node(dev: &Device<Bound>) -> usize {
     dev.fwnode().map_or(0, |node| {
         let node: *const FwNode = node;
         node as usize
+    })
+}
+
+/// Starts the thread that scrubs what is freed.
+fn scrubber(dev: &Device<Bound>, index: u32, pool: Arc<Pool>) -> Result<Thread<Scrubber>> {
+    let start = || {
+        let name = CString::try_from_fmt(fmt!("fpgamem-scrub/{index}"))?;
+        Thread::start(&name, Scrubber::new(pool)?)
+    };
+    start().inspect_err(|error| {
+        dev_err!(
+            dev,
+            "cannot start a thread for /dev/fpgamem{} ({})\n",
+            index,
+            error.to_errno()
+        );
     })
 }
 

@@ -5,6 +5,7 @@
 //! - `driver` binds device-tree nodes; `registry` remembers the pool of each region beyond unbind.
 //! - `pool` hands out blocks, `state` knows who has them and which are quarantined; `buffer` is what
 //!   one allocation is while anything refers to it.
+//! - `scrub` clears freed blocks in the background.
 //! - `file` is an open node: handles, mmap and the dispatch of ioctls. `translate` and `sync` are
 //!   the ioctls on user addresses.
 //! - `paddle` is the compatibility with Paddle-Lite: a node of its own, what the native one adds, and
@@ -19,11 +20,13 @@
 //! 2. the mmap lock of a process,
 //! 3. the handle table of an open file,
 //! 4. the state of a pool,
-//! 5. the status area of a file, and the slots of that area; what users are charged with.
+//! 5. the status area of a file, and the slots of that area; what users are charged with; the turn of the
+//!    scrubber.
 //!
 //! Under 2, a fault takes the lock of a buffer's page tables and nothing else.
 //!
-//! No user memory is accessed under 2 to 5, and no block is cleared or synced under 3 to 5.
+//! No user memory is accessed under 2 to 5, and no block is cleared or synced under 3 to 5, but
+//! that the scrubber clears 16 KiB at most in its turn.
 //! Buffers are dropped under none of 3 to 5, because the last reference takes 4 and 5.
 //!
 //! Which accelerators are registered, and how many calls each carries out, have locks of their own,
@@ -35,6 +38,7 @@ pub mod shared {
     pub mod abi_layout;
     pub mod block_map;
     pub mod paddle_abi;
+    pub mod scrub_map;
 }
 
 mod kapi {
@@ -50,6 +54,7 @@ mod kapi {
     pub(crate) mod registers;
     pub(crate) mod shared_pages;
     pub(crate) mod task;
+    pub(crate) mod thread;
     pub(crate) mod trace;
     pub(crate) mod uaccess;
     pub(crate) mod vma;
@@ -71,6 +76,7 @@ mod paddle {
 mod poison;
 mod pool;
 mod registry;
+mod scrub;
 mod state;
 mod status;
 mod sync;

@@ -3,8 +3,8 @@
 //! Poison: what builds with debug assertions fill free blocks with, to catch who writes to them.
 //!
 //! No sanitizer of the kernel watches a region that the kernel does not map. So a block is filled
-//! before it becomes free and looked at when it is allocated again: what has changed meanwhile was
-//! written by a device, or by a mapping that should not exist. Other builds do nothing.
+//! before it becomes free and looked at when it is scrubbed, and again when it is allocated: what has changed
+//! meanwhile was written by a device, or by a mapping that should not exist. Other builds do nothing.
 
 use crate::{
     kapi::{
@@ -20,12 +20,19 @@ const ENABLED: bool = cfg!(debug_assertions);
 /// The byte that free blocks are full of.
 const BYTE: u8 = 0xdb;
 
-/// Which blocks are full of poison, and who had them before.
+/// What a free block is full of, and the process that had allocated it.
+#[derive(Clone, Copy)]
+struct Content {
+    byte: u8,
+    former: i32,
+}
+
+/// Which free blocks are full of what.
 #[pin_data]
 pub(crate) struct Poison {
-    /// By block: the process that had allocated it, or `None` if it was not filled since.
+    /// By block; `None` where that is not known.
     #[pin]
-    former: Mutex<KVVec<Option<i32>>>,
+    content: Mutex<KVVec<Option<Content>>>,
 }
 
 /// A byte of a free block that has changed.
@@ -44,7 +51,7 @@ impl Poison {
         // CAST: usize is 64 bits on arm64.
         let count = if ENABLED { nr_blocks as usize } else { 0 };
         try_pin_init!(Self {
-            former <- new_mutex!(KVVec::from_elem(None, count, GFP_KERNEL)?, "fpgamem::Poison"),
+            content <- new_mutex!(KVVec::from_elem(None, count, GFP_KERNEL)?, "fpgamem::Poison"),
         })
     }
 
@@ -59,11 +66,34 @@ impl Poison {
         slice.fill(BYTE);
         slice.maintain(Operation::CleanInvalidate);
         cache::barrier();
-        self.set(blocks, Some(pid));
+        self.set(
+            blocks,
+            Some(Content {
+                byte: BYTE,
+                former: pid,
+            }),
+        );
     }
 
-    /// Looks at blocks that have just been allocated, the memory of each of which `slice_of` gives,
-    /// and tells the first damage.
+    /// A block was scrubbed that `former` had allocated.
+    pub(crate) fn scrubbed(&self, block: BlockRange, former: i32) {
+        if ENABLED {
+            self.set(block, Some(Content { byte: 0, former }));
+        }
+    }
+
+    /// The process that had allocated a block, if it is known what the block is full of.
+    pub(crate) fn former(&self, block: BlockRange) -> Option<i32> {
+        Some(self.content(block.start())?.former)
+    }
+
+    fn content(&self, block: u32) -> Option<Content> {
+        // CAST: usize is 64 bits on arm64.
+        *self.content.lock().get(block as usize)?
+    }
+
+    /// Looks at blocks that are about to be used, the memory of each of which `slice_of` gives, and tells
+    /// the first damage.
     pub(crate) fn check<'a>(
         &self,
         blocks: BlockRange,
@@ -73,29 +103,28 @@ impl Poison {
             return None;
         }
         let damage = (blocks.start()..blocks.end()).find_map(|block| {
-            // CAST: usize is 64 bits on arm64.
-            let former = (*self.former.lock().get(block as usize)?)?;
+            let content = self.content(block)?;
             let slice = slice_of(block).ok()?;
             // What a device wrote is not in the caches.
             slice.maintain(Operation::CleanInvalidate);
             cache::barrier();
-            let (phys_addr, byte) = slice.first_other_than(BYTE)?;
+            let (phys_addr, byte) = slice.first_other_than(content.byte)?;
             Some(Damage {
                 phys_addr,
                 byte,
-                former,
+                former: content.former,
             })
         });
         self.set(blocks, None);
         damage
     }
 
-    fn set(&self, blocks: BlockRange, pid: Option<i32>) {
-        let mut former = self.former.lock();
+    fn set(&self, blocks: BlockRange, content: Option<Content>) {
+        let mut contents = self.content.lock();
         // CAST: usize is 64 bits on arm64.
         let range = blocks.start() as usize..blocks.end() as usize;
-        if let Some(blocks) = former.get_mut(range) {
-            blocks.fill(pid);
+        if let Some(blocks) = contents.get_mut(range) {
+            blocks.fill(content);
         }
     }
 }

@@ -6,29 +6,31 @@ use crate::{
     buffer::{Buffer, Client},
     debug::Counters,
     kapi::{
-        cache::Operation,
+        cache::{self, Operation},
         dmem::Accounting,
-        region::{Extent, Region},
+        region::{Extent, Region, RegionSlice},
         task, trace,
     },
     limit::Charge,
     poison::Poison,
+    scrub::Next,
     shared::{
         abi,
         block_map::{Alignment, BlockMap, BlockRange},
+        scrub_map::ScrubMap,
     },
-    state::{Home, Owner, Record, Released, State},
+    state::{Home, Owner, Record, Released, State, Taken},
     status::Slot,
 };
 use kernel::{
-    new_mutex,
+    new_condvar, new_mutex, new_spinlock,
     prelude::*,
     rbtree::RBTreeNodeReservation,
     str::CString,
     sync::{
         atomic::{Atomic, Relaxed},
         lock::{mutex::MutexBackend, Guard},
-        Arc, Mutex, UniqueArc,
+        Arc, CondVar, Mutex, SpinLock, UniqueArc,
     },
     time::{Instant, Monotonic},
 };
@@ -38,6 +40,8 @@ use kernel::{
 const HUGE_BYTES: u64 = 2 << 20;
 /// Most milliseconds that an allocation waits for quarantined blocks.
 const MAX_WAIT_MS: u32 = 2000;
+/// Most bytes that are scrubbed in one turn, for which an allocation may have to wait.
+const SCRUB_TURN_BYTES: usize = 16 << 10;
 /// Milliseconds after which a waiting allocation looks whether a buffer has been freed meanwhile.
 const LOOK_AGAIN_MS: u32 = 50;
 
@@ -92,6 +96,12 @@ pub(crate) struct Pool {
     accounting: Mutex<Option<Arc<Accounting>>>,
     #[pin]
     state: Mutex<State>,
+    /// Blocks were freed that nobody scrubs.
+    #[pin]
+    freed: CondVar,
+    /// Held while a part of a block is being scrubbed: the block, until an allocation takes it.
+    #[pin]
+    scrub_turn: SpinLock<Option<u32>>,
     #[pin]
     poison: Poison,
     /// What debugfs shows.
@@ -106,8 +116,9 @@ impl Pool {
     /// `ENOMEM` if the kernel's memory or address space is exhausted.
     pub(crate) fn new(extent: Extent, block_shift: u32, quarantine_ms: u32) -> Result<Arc<Self>> {
         let nr_blocks = u32::try_from(extent.bytes >> block_shift).map_err(|_| EINVAL)?;
-        let words = Words::new(BlockMap::<Words>::words_for(nr_blocks))?;
-        let map = BlockMap::new(words, nr_blocks).map_err(|_| EINVAL)?;
+        let words = || Words::new(BlockMap::<Words>::words_for(nr_blocks));
+        let map = BlockMap::new(words()?, nr_blocks).map_err(|_| EINVAL)?;
+        let scrub = ScrubMap::new(words()?, words()?, nr_blocks).map_err(|_| EINVAL)?;
         let region = Region::map(extent)?;
         let name = CString::try_from_fmt(fmt!("fpgamem/{:x}", extent.start))?;
         let accounting = Accounting::register(&name, extent.bytes)?;
@@ -117,7 +128,9 @@ impl Pool {
                 block_shift,
                 quarantine_ms: Atomic::new(quarantine_ms),
                 accounting <- new_mutex!(Some(accounting), "fpgamem::Pool::accounting"),
-                state <- new_mutex!(State::new(map), "fpgamem::Pool"),
+                state <- new_mutex!(State::new(map, scrub), "fpgamem::Pool"),
+                freed <- new_condvar!("fpgamem::Pool::freed"),
+                scrub_turn <- new_spinlock!(None, "fpgamem::Pool::scrub_turn"),
                 poison <- Poison::new(nr_blocks),
                 counters: Counters::default(),
             }),
@@ -158,6 +171,7 @@ impl Pool {
         if ended != 0 {
             self.counters.quarantine_expired.add(ended);
             self.counters.frees.add(ended);
+            self.freed.notify_one();
         }
         state
     }
@@ -169,6 +183,7 @@ impl Pool {
         drop(state);
         self.counters.quarantine_quieted.add(ended);
         self.counters.frees.add(ended);
+        self.freed.notify_one();
     }
 
     /// Ends the pool if every block is free; from then on none can be allocated. Tells whether it
@@ -258,22 +273,26 @@ impl Pool {
         // All memory is at hand before the lock is taken.
         let place = UniqueArc::<Buffer>::new_uninit(GFP_KERNEL_ACCOUNT)?;
         let slot = client.new_slot();
-        let blocks = self.alloc_blocks(
+        let taken = self.alloc_blocks(
             count,
             [huge.unwrap_or(alignment), alignment],
             request,
             slot.as_ref(),
         )?;
 
+        let blocks = taken.blocks;
         self.counters.allocations.add(1);
-        self.look_for_damage(blocks);
+        if taken.scrubbing {
+            self.keep_scrubber_off(blocks);
+        }
+        self.look_for_damage(blocks, |block| self.state.lock().record_at(block));
         let flags = request.flags;
         let buffer = Buffer::new(self.clone(), blocks, flags, client, slot);
         let buffer = match place.pin_init_with(buffer) {
             Ok(buffer) => buffer,
             Err(never) => match never {},
         };
-        buffer.clear()?;
+        self.clear(&taken, flags)?;
         trace::alloc(buffer.phys_addr(), buffer.bytes(), flags);
         Ok(buffer.into())
     }
@@ -286,7 +305,7 @@ impl Pool {
         alignments: [Alignment; 2],
         request: Request,
         slot: Option<&Slot>,
-    ) -> Result<BlockRange> {
+    ) -> Result<Taken> {
         let record = |blocks| Record {
             blocks,
             flags: request.flags,
@@ -317,7 +336,7 @@ impl Pool {
             }
             if !over_limit {
                 match state.alloc(count, alignments, node, word, charge, record) {
-                    Ok(blocks) => return Ok(blocks),
+                    Ok(taken) => return Ok(taken),
                     Err(back) => (node, word, charge) = (back.node, back.word, back.charge),
                 }
             }
@@ -334,6 +353,102 @@ impl Pool {
             };
             let left = u32::try_from(left)?;
             task::sleep_killable(expiry.min(left).min(LOOK_AGAIN_MS))?;
+        }
+    }
+
+    /// Fills with zeroes, in memory too, what of blocks that were just allocated is not full of them.
+    ///
+    /// Before a write-combine mapping exists, the lines of the alias must be gone from the caches.
+    fn clear(&self, taken: &Taken, flags: u32) -> Result {
+        let blocks = taken.blocks;
+        let write_combine = flags & abi::BUFFER_WRITE_COMBINE != 0;
+        let (operation, mut unclean) = if write_combine {
+            (Operation::CleanInvalidate, Some(blocks))
+        } else {
+            (Operation::Clean, taken.unclean)
+        };
+        while let Some(run) = unclean {
+            self.memory_of(run)?.zero(operation);
+            cache::barrier();
+            self.counters.cleared_blocks.add(run.count().into());
+            unclean = BlockRange::between(run.end(), blocks.end())
+                .and_then(|rest| self.state.lock().scrub.next_unclean(rest));
+        }
+        Ok(())
+    }
+
+    /// The memory of `blocks`.
+    fn memory_of(&self, blocks: BlockRange) -> Result<RegionSlice<'_>> {
+        self.region
+            .slice(self.phys_addr_of(blocks), self.bytes_of(blocks))
+    }
+
+    /// Says whether there is a scrubber from now on.
+    pub(crate) fn set_scrubbed(&self, scrubbed: bool) {
+        self.state.lock().scrubbed = scrubbed;
+        self.freed.notify_one();
+    }
+
+    /// Waits until blocks are freed or the scrubber shall stop. May return earlier.
+    pub(crate) fn wait_for_dirty(&self) {
+        let mut state = self.state.lock();
+        if state.scrubbed && state.scrub.nr_dirty() == 0 {
+            // Kernel threads get no signals.
+            let _ = self.freed.wait_interruptible(&mut state);
+        }
+    }
+
+    /// What the scrubber shall do next; it is at the block from now on.
+    pub(crate) fn next_to_scrub(&self) -> Next {
+        let mut state = self.state.lock();
+        if !state.scrubbed {
+            return Next::Stop;
+        }
+        let next = state.scrub.next_dirty();
+        let Some((block, blocks)) = next.zip(next.and_then(|block| BlockRange::new(block, 1)))
+        else {
+            return Next::Rest;
+        };
+        let former = self.poison.former(blocks);
+        self.look_for_damage(blocks, |block| state.record_at(block));
+        state.scrubbing = Some(block);
+        *self.scrub_turn.lock() = Some(block);
+        Next::Scrub { blocks, former }
+    }
+
+    /// Fills one block with zeroes, in memory too, unless an allocation takes it meanwhile. `former` as
+    /// [`Self::next_to_scrub`] told.
+    pub(crate) fn scrub(&self, blocks: BlockRange, former: Option<i32>) {
+        let block = blocks.start();
+        if let Ok(memory) = self.memory_of(blocks) {
+            for part in memory.turns(SCRUB_TURN_BYTES) {
+                let turn = self.scrub_turn.lock();
+                if *turn != Some(block) {
+                    break;
+                }
+                part.zero_at_once(Operation::Clean);
+                cache::barrier();
+                drop(turn);
+                cache::resched();
+            }
+        }
+        let mut state = self.state.lock();
+        state.scrubbing = None;
+        if self.scrub_turn.lock().take() != Some(block) {
+            return;
+        }
+        state.scrub.scrubbed(block);
+        self.counters.scrubbed_blocks.add(1);
+        if let Some(former) = former {
+            self.poison.scrubbed(blocks, former);
+        }
+    }
+
+    /// Makes the scrubber leave `blocks`, which have just been allocated.
+    fn keep_scrubber_off(&self, blocks: BlockRange) {
+        let mut turn = self.scrub_turn.lock();
+        if turn.is_some_and(|block| blocks.contains(block)) {
+            *turn = None;
         }
     }
 
@@ -376,6 +491,7 @@ impl Pool {
         let mut state = self.state.lock();
         let (released, rest) = state.release(blocks, may_quarantine, suspect, |r| self.poison(r));
         drop(state);
+        self.freed.notify_one();
         drop(rest);
         match released {
             Released::Free => {
@@ -397,23 +513,15 @@ impl Pool {
     /// Comes before the blocks of `record` become free.
     fn poison(&self, record: &Record) {
         let blocks = record.blocks;
-        if let Ok(slice) = self
-            .region
-            .slice(self.phys_addr_of(blocks), self.bytes_of(blocks))
-        {
-            self.poison.fill(&slice, blocks, record.owner.pid);
+        if let Ok(memory) = self.memory_of(blocks) {
+            self.poison.fill(&memory, blocks, record.owner.pid);
         }
     }
 
-    /// Says in the log if blocks that have just been allocated were written to while they were free.
-    fn look_for_damage(&self, blocks: BlockRange) {
-        let start = self.phys_addr_of(blocks);
-        let slice_of = |block: u32| {
-            let past = u64::from(block.saturating_sub(blocks.start())) << self.block_shift;
-            self.region
-                .slice(start.saturating_add(past), self.block_bytes())
-        };
-        let Some(damage) = self.poison.check(blocks, slice_of) else {
+    /// Says in the log if free blocks that are about to be used were written to.
+    fn look_for_damage(&self, blocks: BlockRange, record_at: impl FnOnce(u32) -> Option<Record>) {
+        let memory_of = |block| self.memory_of(BlockRange::new(block, 1).ok_or(EINVAL)?);
+        let Some(damage) = self.poison.check(blocks, memory_of) else {
             return;
         };
         pr_err!(
@@ -422,11 +530,11 @@ impl Pool {
             damage.byte,
             damage.former
         );
-        if let Some(before) = self.record_at(start.saturating_sub(1)) {
+        if let Some(before) = blocks.start().checked_sub(1).and_then(record_at) {
             pr_err!(
                 "the buffer before it, [{:#x}, {:#x}), belongs to process {}\n",
                 self.phys_addr_of(before.blocks),
-                start,
+                self.phys_addr_of(blocks),
                 before.owner.pid
             );
         }

@@ -10,7 +10,10 @@
 use crate::{
     limit::Charge,
     pool::Words,
-    shared::block_map::{Alignment, BlockMap, BlockRange},
+    shared::{
+        block_map::{Alignment, BlockMap, BlockRange},
+        scrub_map::ScrubMap,
+    },
     status::Area,
 };
 use kernel::{
@@ -124,6 +127,12 @@ pub(crate) enum Released {
 /// What is protected by the pool's lock.
 pub(crate) struct State {
     map: BlockMap<Words>,
+    /// What must be cleared, and what need not be.
+    pub(crate) scrub: ScrubMap<Words>,
+    /// The block that the scrubber is at.
+    pub(crate) scrubbing: Option<u32>,
+    /// Whether there is a scrubber.
+    pub(crate) scrubbed: bool,
     /// By first block.
     entries: RBTree<u32, Entry>,
     nr_buffers: u32,
@@ -137,9 +146,12 @@ pub(crate) struct State {
 
 impl State {
     /// All blocks are free.
-    pub(crate) fn new(map: BlockMap<Words>) -> Self {
+    pub(crate) fn new(map: BlockMap<Words>, scrub: ScrubMap<Words>) -> Self {
         Self {
             map,
+            scrub,
+            scrubbing: None,
+            scrubbed: false,
             entries: RBTree::new(),
             nr_buffers: 0,
             nr_quarantined: 0,
@@ -219,7 +231,7 @@ impl State {
         word: Option<(Arc<Area>, u32)>,
         charge: Option<Charge>,
         record: impl FnOnce(BlockRange) -> Record,
-    ) -> Result<BlockRange, NoRoom> {
+    ) -> Result<Taken, NoRoom> {
         let tries_better = better != alignment && self.has_plenty_beyond(count);
         let found = if tries_better {
             let found = self.map.alloc(count, better);
@@ -237,7 +249,21 @@ impl State {
         };
         self.entries.insert(node.into_node(blocks.start(), entry));
         self.nr_buffers = self.nr_buffers.saturating_add(1);
-        Ok(blocks)
+        self.scrub.take(blocks);
+        Ok(Taken {
+            blocks,
+            unclean: self.scrub.next_unclean(blocks),
+            scrubbing: self.scrubbing.is_some_and(|block| blocks.contains(block)),
+        })
+    }
+
+    /// Marks blocks that were allocated free. Tells whether they were.
+    fn free(&mut self, blocks: BlockRange) -> bool {
+        let was_allocated = self.map.free(blocks).is_ok();
+        if was_allocated {
+            self.scrub.free(blocks);
+        }
+        was_allocated
     }
 
     /// Takes back the blocks of a buffer that goes: frees them after `before_free`, or quarantines them if `suspect` or
@@ -266,9 +292,10 @@ impl State {
             before_free(&entry.record);
         }
         let node = self.entries.remove_node(&start);
-        let released = match self.map.free(blocks) {
-            Ok(()) => Released::Free,
-            Err(_) => Released::Corrupt,
+        let released = if self.free(blocks) {
+            Released::Free
+        } else {
+            Released::Corrupt
         };
         (released, (None::<Stage>, node))
     }
@@ -327,9 +354,19 @@ impl State {
         let blocks = record.blocks;
         self.nr_quarantined = self.nr_quarantined.saturating_sub(blocks.count());
         // They were allocated: their record has just been removed.
-        let _ = self.map.free(blocks);
+        self.free(blocks);
         Some(())
     }
+}
+
+/// What [`State::alloc`] allocated.
+pub(crate) struct Taken {
+    /// The run.
+    pub(crate) blocks: BlockRange,
+    /// The first part of it that must be cleared.
+    pub(crate) unclean: Option<BlockRange>,
+    /// Whether the scrubber is at a block of it.
+    pub(crate) scrubbing: bool,
 }
 
 /// What [`State::alloc`] gives back.

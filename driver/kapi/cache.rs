@@ -12,9 +12,6 @@
 
 use core::arch::asm;
 
-/// Bytes that are maintained before other tasks get a chance to run.
-const BYTES_PER_TURN: usize = 256 << 10;
-
 /// Runs cache instructions on each line of `line` bytes from `from` up to `to`, eight lines a turn while there
 /// are so many, and gives the address after the last one. For unsafe functions whose callers vouch that the
 /// kernel maps the lines cacheable, and for DC ZVA that nobody else uses them.
@@ -94,15 +91,11 @@ pub(super) fn lines_of(start: usize, len: usize) -> u64 {
 pub(super) unsafe fn maintain(operation: Operation, start: usize, len: usize) {
     let line = line_bytes();
     let end = start.saturating_add(len);
-    let mut address = start & !(line - 1);
-    while address < end {
-        let turn_end = address.saturating_add(BYTES_PER_TURN).min(end);
-        address = match operation {
-            Operation::Clean => each_line!(address, turn_end, line, "dc cvac, {at}"),
-            Operation::CleanInvalidate => each_line!(address, turn_end, line, "dc civac, {at}"),
-        };
-        resched();
-    }
+    let start = start & !(line - 1);
+    match operation {
+        Operation::Clean => each_line!(start, end, line, "dc cvac, {at}"),
+        Operation::CleanInvalidate => each_line!(start, end, line, "dc civac, {at}"),
+    };
 }
 
 /// Fills `len` bytes from `start` with zeroes, line by line, and maintains each. Does nothing and says so
@@ -119,19 +112,12 @@ pub(super) unsafe fn zero(operation: Operation, start: usize, len: usize) -> boo
         return false;
     }
     let end = start.saturating_add(len);
-    let mut address = start;
-    while address < end {
-        let turn_end = address.saturating_add(BYTES_PER_TURN).min(end);
-        address = match operation {
-            Operation::Clean => {
-                each_line!(address, turn_end, line, "dc zva, {at}", "dc cvac, {at}")
-            }
-            Operation::CleanInvalidate => {
-                each_line!(address, turn_end, line, "dc zva, {at}", "dc civac, {at}")
-            }
-        };
-        resched();
-    }
+    match operation {
+        Operation::Clean => each_line!(start, end, line, "dc zva, {at}", "dc cvac, {at}"),
+        Operation::CleanInvalidate => {
+            each_line!(start, end, line, "dc zva, {at}", "dc civac, {at}")
+        }
+    };
     true
 }
 
@@ -147,7 +133,7 @@ fn zeroed_bytes() -> Option<usize> {
 /// Lets other tasks run where the kernel is not preemptible.
 ///
 /// Kernels that check it report callers that may not sleep, preemptible ones too.
-pub(super) fn resched() {
+pub(crate) fn resched() {
     kernel::task::might_sleep();
     #[cfg(any(not(CONFIG_PREEMPTION), CONFIG_PREEMPT_DYNAMIC))]
     // SAFETY: Callers of this module may sleep; no lock of the module is held around maintenance.

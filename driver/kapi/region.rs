@@ -30,7 +30,7 @@ extern "C" {
     ) -> c_int;
 }
 
-/// Bytes that are cleared before other tasks get a chance to run.
+/// Bytes that are cleared or maintained before other tasks get a chance to run.
 const BYTES_PER_TURN: usize = 256 << 10;
 
 /// Where a region lies: what the `memory-region` property of a device names.
@@ -229,17 +229,43 @@ impl RegionSlice<'_> {
         self.region.extent.start.saturating_add(self.offset as u64)
     }
 
+    /// The parts between multiples of `bytes`, a power of two, in order.
+    pub(crate) fn turns(&self, bytes: usize) -> impl Iterator<Item = Self> + '_ {
+        let end = self.offset.saturating_add(self.bytes);
+        let mut offset = self.offset;
+        core::iter::from_fn(move || {
+            let left = end.checked_sub(offset).filter(|left| *left != 0)?;
+            let room = bytes.saturating_sub(offset & bytes.saturating_sub(1));
+            // INVARIANT: A part of this slice.
+            let turn = Self {
+                region: self.region,
+                offset,
+                bytes: room.min(left),
+            };
+            offset = offset.saturating_add(turn.bytes);
+            Some(turn)
+        })
+    }
+
     /// Fills the bytes with zeroes and maintains their lines: the zeroes are in memory after
     /// [`cache::barrier`].
     ///
     /// The caller owns the blocks: nobody else reads or writes them.
     pub(crate) fn zero(&self, operation: Operation) {
+        for turn in self.turns(BYTES_PER_TURN) {
+            turn.zero_at_once(operation);
+            cache::resched();
+        }
+    }
+
+    /// As [`Self::zero`], without letting other tasks run.
+    pub(crate) fn zero_at_once(&self, operation: Operation) {
         // SAFETY: By the type invariants the range is within the write-back mapping, and the caller owns
         // it.
         let done = unsafe { cache::zero(operation, self.as_ptr() as usize, self.bytes) };
         if !done {
-            self.fill(0);
-            self.maintain(operation);
+            self.fill_at_once(0);
+            self.maintain_at_once(operation);
         }
     }
 
@@ -247,16 +273,15 @@ impl RegionSlice<'_> {
     ///
     /// The caller owns the blocks: nobody else reads or writes them.
     pub(crate) fn fill(&self, byte: u8) {
-        let mut done = 0;
-        while done < self.bytes {
-            let turn = BYTES_PER_TURN.min(self.bytes - done);
-            // SAFETY: `done` is less than the length of this slice.
-            let from = unsafe { self.as_ptr().add(done) };
-            // SAFETY: `turn` bytes from there are within this slice, which is within the mapping.
-            unsafe { from.write_bytes(byte, turn) };
-            done += turn;
+        for turn in self.turns(BYTES_PER_TURN) {
+            turn.fill_at_once(byte);
             cache::resched();
         }
+    }
+
+    fn fill_at_once(&self, byte: u8) {
+        // SAFETY: By the type invariants the range is within the mapping, and the caller owns it.
+        unsafe { self.as_ptr().write_bytes(byte, self.bytes) };
     }
 
     /// Physical address and value of the first byte that is not `byte`.
@@ -302,11 +327,17 @@ impl RegionSlice<'_> {
     /// Maintains every cache line that the bytes touch and returns how many. The effect is complete
     /// after [`cache::barrier`].
     pub(crate) fn maintain(&self, operation: Operation) -> u64 {
-        let start = self.as_ptr() as usize;
+        for turn in self.turns(BYTES_PER_TURN) {
+            turn.maintain_at_once(operation);
+            cache::resched();
+        }
+        cache::lines_of(self.as_ptr() as usize, self.bytes)
+    }
+
+    fn maintain_at_once(&self, operation: Operation) {
         // SAFETY: By the type invariants the range is within the write-back mapping, and so are the
         // whole lines, because regions begin and end at page boundaries.
-        unsafe { cache::maintain(operation, start, self.bytes) };
-        cache::lines_of(start, self.bytes)
+        unsafe { cache::maintain(operation, self.as_ptr() as usize, self.bytes) };
     }
 }
 

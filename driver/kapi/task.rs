@@ -67,3 +67,11 @@ pub(crate) fn sleep_killable(milliseconds: u32) -> Result {
     }
     Ok(())
 }
+
+/// Sleeps for `milliseconds`, rounded up to the timer's tick, whatever signals come. For kernel threads.
+pub(crate) fn sleep(milliseconds: u32) {
+    let jiffies = kernel::time::msecs_to_jiffies(milliseconds);
+    let timeout = isize::try_from(jiffies).unwrap_or(isize::MAX);
+    // SAFETY: The caller is a task that may sleep.
+    unsafe { bindings::schedule_timeout_idle(timeout) };
+}

@@ -36,7 +36,7 @@ impl BlockRange {
     }
 
     /// The run `[start, end)`; `None` if it is empty.
-    const fn between(start: u32, end: u32) -> Option<Self> {
+    pub(crate) const fn between(start: u32, end: u32) -> Option<Self> {
         if start >= end {
             return None;
         }
@@ -61,8 +61,13 @@ impl BlockRange {
         self.start.saturating_add(self.count)
     }
 
+    /// Whether `block` is one of the run's.
+    pub const fn contains(self, block: u32) -> bool {
+        self.start <= block && block < self.end()
+    }
+
     /// The words of the bitmap that the run touches: index of each and the mask of its blocks.
-    fn word_masks(self) -> impl Iterator<Item = (u32, u64)> {
+    pub(super) fn word_masks(self) -> impl Iterator<Item = (u32, u64)> {
         let (start, end) = (self.start, self.end());
         (start / BLOCKS_PER_WORD..end.div_ceil(BLOCKS_PER_WORD)).map(move |index| {
             let base = index.saturating_mul(BLOCKS_PER_WORD);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! What the fpgamem kernel module and its users share: the ioctl ABI and the block map.
+//! What the fpgamem kernel module and its users share: the ioctl ABI, the block map and the scrub map.
 //!
 //! The kernel module compiles the same files as modules of its own; this root exists for Cargo only.
 //! They therefore use nothing but `core`, `super::` paths and no `unsafe`.
@@ -20,3 +20,6 @@ mod block_map_properties;
 #[cfg(test)]
 mod block_map_tests;
 pub mod paddle_abi;
+pub mod scrub_map;
+#[cfg(test)]
+mod scrub_map_tests;

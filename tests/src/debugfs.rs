@@ -19,6 +19,10 @@ pub struct Stats {
     pub blocks: u64,
     /// Blocks that can be allocated.
     pub blocks_free: u64,
+    /// Free blocks that are full of zeroes.
+    pub blocks_clean: u64,
+    /// Free blocks that wait to be scrubbed.
+    pub blocks_dirty: u64,
     /// Blocks that belong to buffers.
     pub blocks_used: u64,
     /// Blocks that are quarantined.
@@ -37,6 +41,10 @@ pub struct Stats {
     pub quarantine_expired: u64,
     /// Quarantines that ended because the device was quiet.
     pub quarantine_quieted: u64,
+    /// Blocks that were scrubbed after they had been freed.
+    pub scrubbed_blocks: u64,
+    /// Blocks that an allocation had to clear.
+    pub cleared_blocks: u64,
     /// Calls that cleaned lines.
     pub flush_calls: u64,
     /// Cache lines cleaned.
@@ -54,7 +62,21 @@ impl Stats {
     ///
     /// Where it is missing or lacks a value.
     pub fn read() -> Self {
-        let path = directory().join("stats");
+        Self::read_in(&directory())
+    }
+
+    /// As [`Self::read`], of the pool behind [`crate::node::HASTY_PATH`].
+    ///
+    /// # Panics
+    ///
+    /// Where it is missing or lacks a value.
+    pub fn read_hasty() -> Self {
+        let name = Path::new(crate::node::HASTY_PATH).file_name();
+        Self::read_in(&directory().with_file_name(name.expect("a node has a name")))
+    }
+
+    fn read_in(directory: &Path) -> Self {
+        let path = directory.join("stats");
         let text = std::fs::read_to_string(&path);
         let text = text.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         Self::parse(&text)
@@ -75,6 +97,8 @@ impl Stats {
             block_bytes: value("block_bytes"),
             blocks: value("blocks"),
             blocks_free: value("blocks_free"),
+            blocks_clean: value("blocks_clean"),
+            blocks_dirty: value("blocks_dirty"),
             blocks_used: value("blocks_used"),
             blocks_quarantined: value("blocks_quarantined"),
             buffers: value("buffers"),
@@ -84,6 +108,8 @@ impl Stats {
             quarantined: value("quarantined"),
             quarantine_expired: value("quarantine_expired"),
             quarantine_quieted: value("quarantine_quieted"),
+            scrubbed_blocks: value("scrubbed_blocks"),
+            cleared_blocks: value("cleared_blocks"),
             flush_calls: value("flush_calls"),
             flush_lines: value("flush_lines"),
             invalidate_calls: value("invalidate_calls"),
@@ -180,8 +206,9 @@ impl Drop for Balance {
 mod tests {
     use super::*;
 
-    const TEXT: &str = "block_bytes 16384\nblocks 64\nblocks_free 60\nblocks_used 4\nblocks_quarantined 0\nbuffers 2\n\
-        allocations 7\nfrees 5\nfailures 1\nquarantined 0\nquarantine_expired 0\nquarantine_quieted 0\nflush_calls 8\nflush_lines 80\ninvalidate_calls 9\n\
+    const TEXT: &str = "block_bytes 16384\nblocks 64\nblocks_free 60\nblocks_clean 2\nblocks_dirty 3\nblocks_used 4\nblocks_quarantined 0\nbuffers 2\n\
+        allocations 7\nfrees 5\nfailures 1\nquarantined 0\nquarantine_expired 0\nquarantine_quieted 0\n\
+        scrubbed_blocks 5\ncleared_blocks 6\nflush_calls 8\nflush_lines 80\ninvalidate_calls 9\n\
         invalidate_lines 90\n";
 
     #[test]

@@ -6,6 +6,7 @@
 //! then on. Calling something with n = 1, 2, 3, … until it gets through without a fault tries every
 //! place once. Needs a kernel with CONFIG_FAULT_INJECTION.
 
+use crate::debugfs::Stats;
 use crate::Errno;
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -14,6 +15,29 @@ use std::path::Path;
 /// How often [`Faults::at_each_place`] goes through a call. An allocation may have to make its cache
 /// grow, which is a place that the next call lacks: then one place is missed.
 pub const SWEEPS: u32 = 3;
+
+/// A length whose mapping needs page tables of its own.
+pub const LARGE: u64 = 4 << 20;
+
+/// A check for after each call that fails if anything is in use that was not `before`.
+pub fn nothing_is_left_of(before: Stats) -> impl FnMut(Option<Errno>) {
+    move |_| {
+        let now = Stats::read();
+        assert_eq!(
+            (now.blocks_used, now.blocks_free, now.buffers),
+            (before.blocks_used, before.blocks_free, before.buffers)
+        );
+    }
+}
+
+/// The kernel's error in one of the standard library's.
+///
+/// # Panics
+///
+/// Where it comes from elsewhere.
+pub fn errno(error: std::io::Error) -> Errno {
+    Errno::from_raw(error.raw_os_error().expect("the kernel's error"))
+}
 
 /// More places than any call here has.
 const LIMIT: u32 = 20_000;

@@ -33,6 +33,7 @@ pub mod mapping;
 #[expect(unsafe_code, reason = "ioctl")]
 pub mod node;
 pub mod paddle;
+pub mod page_faults;
 pub mod pattern;
 pub mod pointers;
 pub mod quarantine;

@@ -10,28 +10,10 @@
 use fpgamem_tests::abi::{Range, SYNC_FLUSH, SYNC_INVALIDATE};
 use fpgamem_tests::debugfs::Stats;
 use fpgamem_tests::driver::{self, Unbound};
-use fpgamem_tests::faults::{Faults, Tally, SWEEPS};
+use fpgamem_tests::faults::{errno, nothing_is_left_of, Faults, Tally, LARGE, SWEEPS};
 use fpgamem_tests::{debugfs, node, request, Balance, Errno, MapFlags, Node, PAGE, READ_WRITE};
 use std::cell::{Cell, RefCell};
 use std::fs::OpenOptions;
-
-/// A length whose mapping needs page tables of its own.
-const LARGE: u64 = 4 << 20;
-
-/// Fails if anything is in use that was not before.
-fn nothing_is_left_of(before: Stats) -> impl FnMut(Option<Errno>) {
-    move |_| {
-        let now = Stats::read();
-        assert_eq!(
-            (now.blocks_used, now.blocks_free, now.buffers),
-            (before.blocks_used, before.blocks_free, before.buffers)
-        );
-    }
-}
-
-fn errno(error: std::io::Error) -> Errno {
-    Errno::from_raw(error.raw_os_error().expect("the kernel's error"))
-}
 
 #[test]
 fn open() {

@@ -10,7 +10,7 @@
 use fpgamem_shared::paddle_abi as paddle;
 use fpgamem_tests::abi::{OWNER_CPU, OWNER_DEVICE};
 use fpgamem_tests::debugfs::{lines, Stats};
-use fpgamem_tests::faults::{Faults, Tally, SWEEPS};
+use fpgamem_tests::faults::{errno, nothing_is_left_of, Faults, Tally, LARGE, SWEEPS};
 use fpgamem_tests::quarantine::{quarantine, state_of};
 use fpgamem_tests::{
     abi, block_map, request, Balance, Errno, MapFlags, Mapping, Node, PAGE, READ_WRITE,
@@ -19,24 +19,6 @@ use std::cell::{Cell, RefCell};
 use std::fs::OpenOptions;
 
 const PADDLE: &str = "/dev/fpgadrv0";
-/// A length whose mapping needs page tables of its own.
-const LARGE: u64 = 4 << 20;
-
-/// Fails if anything is in use that was not before.
-fn nothing_is_left_of(before: Stats) -> impl FnMut(Option<Errno>) {
-    move |_| {
-        let now = Stats::read();
-        assert_eq!(
-            (now.blocks_used, now.blocks_free, now.buffers),
-            (before.blocks_used, before.blocks_free, before.buffers)
-        );
-    }
-}
-
-fn errno(error: std::io::Error) -> Errno {
-    Errno::from_raw(error.raw_os_error().expect("the kernel's error"))
-}
-
 /// The tally of a call that allocates nothing and copies so many times.
 fn copies(bad_copy: u32) -> Tally {
     Tally {

@@ -7,27 +7,15 @@
 #![forbid(unsafe_code)]
 
 use fpgamem_tests::abi::{self, Alloc};
+use fpgamem_tests::page_faults::faults_in;
 use fpgamem_tests::{
     in_child, request, Balance, MapFlags, Mapping, MmapAdvise, Node, ProtFlags, PAGE, READ_WRITE,
 };
 use nix::sys::prctl;
-use nix::sys::resource::{getrusage, UsageWho};
 use std::ops::Range;
 
 const HUGE: u64 = 2 << 20;
 const SEED: u64 = 5;
-
-fn faults_in(work: impl Fn()) -> i64 {
-    let faults = || {
-        let usage = getrusage(UsageWho::RUSAGE_SELF).expect("the call has no failure");
-        usage.minor_page_faults() + usage.major_page_faults()
-    };
-    // Once without the work, so that the code and the stack of the count itself are there.
-    faults();
-    let before = faults();
-    work();
-    faults() - before
-}
 
 /// Writes to each page, once on other memory first, and counts the faults.
 fn faults_of_writing(mapping: &Mapping, range: Range<u64>) -> i64 {
@@ -166,6 +154,25 @@ fn what_is_left_after_a_partial_munmap_is_there() {
     // Both ends of what was one huge page have been read by now.
     assert_eq!(faults_of_writing(&mapping, 0..hole.start), 0);
     assert_eq!(faults_of_writing(&mapping, hole.end..4 * HUGE), 0);
+}
+
+#[test]
+fn what_is_mapped_in_place_of_an_end_is_not_the_buffer() {
+    let _balance = Balance::new();
+    let node = Node::open();
+    let buffer = node.alloc(request(2 * HUGE)).unwrap();
+    let whole = node.map_buffer(&buffer).unwrap();
+    whole.fill(SEED);
+    let mut mapping = node.map_buffer(&buffer).unwrap();
+    let end = HUGE + 3 * PAGE..2 * HUGE;
+    mapping.unmap(end.clone());
+    mapping.plug(end.clone());
+    mapping.protect(end.clone(), READ_WRITE).unwrap();
+    // The first use of what is left must not enter a huge page over its end.
+    mapping.check_range(0..end.start, SEED, 0);
+    mapping.check_zero(end.clone());
+    mapping.set(end, 1);
+    whole.check(SEED);
 }
 
 #[test]

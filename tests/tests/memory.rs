@@ -7,28 +7,15 @@
 #![forbid(unsafe_code)]
 
 use fpgamem_tests::abi::{self, Alloc};
+use fpgamem_tests::page_faults::faults_in;
 use fpgamem_tests::{
     request, Balance, Child, Errno, MapFlags, Mapping, MmapAdvise, Node, ProtFlags, PAGE,
     READ_WRITE,
 };
-use nix::sys::resource::{getrusage, UsageWho};
 use nix::sys::uio::{process_vm_readv, process_vm_writev, RemoteIoVec};
 use nix::unistd::Pid;
 use std::io::{IoSlice, IoSliceMut, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
-
-/// Page faults of this process while `work` runs.
-fn faults_in(work: impl Fn()) -> i64 {
-    let faults = || {
-        let usage = getrusage(UsageWho::RUSAGE_SELF).expect("the call has no failure");
-        usage.minor_page_faults() + usage.major_page_faults()
-    };
-    // Once without the work, so that the code and the stack of the count itself are there.
-    faults();
-    let before = faults();
-    work();
-    faults() - before
-}
 
 fn read_each_page(mapping: &Mapping) {
     for page in 0..mapping.len() / PAGE {

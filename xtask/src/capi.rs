@@ -8,7 +8,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Arc, Mutex};
 
 use anyhow::{bail, Context as _, Result};
 
@@ -17,7 +16,6 @@ use crate::guest::{self, Job, MachineArgs};
 use crate::guest_tests::Report;
 use crate::kernel::Kernel;
 use crate::process::{capture, run};
-use crate::qemu::Program;
 use crate::setup;
 use crate::toolchain::GLIBC;
 use crate::ui::Step;
@@ -234,16 +232,7 @@ pub(crate) fn guest(context: &Context, kernel: &Kernel) -> Result<Report> {
         machine: MachineArgs::for_tests(2, GUEST_TIMEOUT_SECONDS),
         cache_model: None,
     };
-    let output = Arc::new(Mutex::new(String::new()));
-    let shared = Arc::clone(&output);
-    let keep = move |line: &str| {
-        if let Ok(mut output) = shared.lock() {
-            output.push_str(line);
-            output.push('\n');
-        }
-    };
-    let outcome = guest::run(context, kernel, &job, Program::Lines(Box::new(keep)))?;
-    let output = output.lock().map(|text| text.clone()).unwrap_or_default();
+    let (outcome, output) = guest::run_printed(context, kernel, &job)?;
     let mut report = Report::default();
     let ended = match outcome {
         Ok(0) => Ok(output),

@@ -2,8 +2,6 @@
 
 //! The example programs in the guest: shown to a person, and checked.
 
-use std::sync::{Arc, Mutex};
-
 use anyhow::{bail, Result};
 
 use crate::cache_model::CacheModel;
@@ -40,16 +38,7 @@ pub(crate) fn check(
         cache_model,
         ..job(context, kernel, "check-examples")?
     };
-    let output = Arc::new(Mutex::new(String::new()));
-    let shared = Arc::clone(&output);
-    let keep = move |line: &str| {
-        if let Ok(mut output) = shared.lock() {
-            output.push_str(line);
-            output.push('\n');
-        }
-    };
-    let outcome = guest::run(context, kernel, &job, Program::Lines(Box::new(keep)))?;
-    let output = output.lock().map(|text| text.clone()).unwrap_or_default();
+    let (outcome, output) = guest::run_printed(context, kernel, &job)?;
     match outcome {
         Ok(0) => Ok(()),
         Ok(_) => bail!("an example did not end as it must:\n{output}"),

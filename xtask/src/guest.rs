@@ -4,6 +4,7 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -209,6 +210,25 @@ pub(crate) fn run(
         let _ = fs::remove_file(path);
     }
     Ok(outcome)
+}
+
+/// As [`run`]; also what the job printed.
+pub(crate) fn run_printed(
+    context: &Context,
+    kernel: &Kernel,
+    job: &Job,
+) -> Result<(Outcome, String)> {
+    let output = Arc::new(Mutex::new(String::new()));
+    let shared = Arc::clone(&output);
+    let keep = move |line: &str| {
+        if let Ok(mut output) = shared.lock() {
+            output.push_str(line);
+            output.push('\n');
+        }
+    };
+    let outcome = run(context, kernel, job, Program::Lines(Box::new(keep)))?;
+    let output = output.lock().map(|text| text.clone()).unwrap_or_default();
+    Ok((outcome, output))
 }
 
 /// The command's status, unless something says that the run cannot be trusted.

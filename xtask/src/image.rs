@@ -8,7 +8,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Arc, Mutex};
 
 use anyhow::{bail, Context as _, Result};
 
@@ -19,7 +18,6 @@ use crate::initramfs::{self, Files};
 use crate::kernel::{self, Kernel, KernelArgs};
 use crate::petalinux::{self, Installed};
 use crate::process::capture;
-use crate::qemu::Program;
 
 /// A guest that takes longer hangs.
 const TIMEOUT_SECONDS: u64 = 300;
@@ -65,16 +63,7 @@ pub(crate) fn check(context: &Context, kernel: &Kernel, source: &Path) -> Result
         machine: MachineArgs::for_tests(2, TIMEOUT_SECONDS),
         cache_model: None,
     };
-    let output = Arc::new(Mutex::new(String::new()));
-    let shared = Arc::clone(&output);
-    let keep = move |line: &str| {
-        if let Ok(mut output) = shared.lock() {
-            output.push_str(line);
-            output.push('\n');
-        }
-    };
-    let outcome = guest::run(context, kernel, &job, Program::Lines(Box::new(keep)))?;
-    let output = output.lock().map(|text| text.clone()).unwrap_or_default();
+    let (outcome, output) = guest::run_printed(context, kernel, &job)?;
     match outcome {
         Ok(0) => Ok(output),
         Ok(_) => bail!("the image does not do what it must:\n{output}"),

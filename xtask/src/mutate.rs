@@ -261,17 +261,7 @@ impl<'a> Bench<'a> {
             machine: guest_tests::machine(self.context, lane, suite, 2, timeout),
             cache_model: None,
         };
-        let output = Arc::new(Mutex::new(String::new()));
-        let shared = Arc::clone(&output);
-        let keep = move |line: &str| {
-            if let Ok(mut output) = shared.lock() {
-                output.push_str(line);
-                output.push('\n');
-            }
-        };
-        let program = qemu::Program::Lines(Box::new(keep));
-        let outcome = guest::run(tree, kernel, &job, program)?;
-        let output = output.lock().map(|text| text.clone()).unwrap_or_default();
+        let (outcome, output) = guest::run_printed(tree, kernel, &job)?;
         Ok(judge(&outcome, &output, tests))
     }
 }

@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::sync::{Arc, Mutex};
 
 use anyhow::{anyhow, Context as _, Result};
 use serde_json::Value;
@@ -16,7 +15,6 @@ use crate::guest::{self, Job, MachineArgs};
 use crate::guest_tests::Report;
 use crate::kernel::Kernel;
 use crate::programs;
-use crate::qemu::Program;
 use crate::ui::Step;
 
 /// What the cache does in the runs.
@@ -98,22 +96,15 @@ fn boot(context: &Context, kernel: &Kernel, model: &CacheModel) -> Result<(Vec<O
         expects_mistakes: true,
         ..model.clone()
     };
-    let outcomes = Arc::new(Mutex::new(Vec::new()));
-    let shared = Arc::clone(&outcomes);
-    let on_line = move |line: &str| {
-        if let (Some(outcome), Ok(mut outcomes)) = (Outcome::parse(line), shared.lock()) {
-            outcomes.push(outcome);
-        }
-    };
     let job = Job {
         command: vec![programs::SITUATIONS.to_owned()],
         files,
         machine: MachineArgs::for_tests(1, TIMEOUT_SECONDS),
         cache_model: Some(model),
     };
-    let ended = guest::run(context, kernel, &job, Program::Lines(Box::new(on_line)))?;
+    let (ended, output) = guest::run_printed(context, kernel, &job)?;
     let status = ended.map_err(|why| anyhow!(why))?;
-    let outcomes = outcomes.lock().map(|list| list.clone()).unwrap_or_default();
+    let outcomes: Vec<Outcome> = output.lines().filter_map(Outcome::parse).collect();
     if status != 0 || outcomes.is_empty() {
         return Err(anyhow!(
             "{} situations ended, status {status}",

@@ -5,7 +5,6 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
 
 use anyhow::{bail, Context as _, Result};
 
@@ -16,7 +15,6 @@ use crate::context::Context;
 use crate::guest::{self, Job, MachineArgs};
 use crate::kernel::Kernel;
 use crate::programs;
-use crate::qemu::Program;
 use crate::ui::Step;
 
 /// What is committed of the programs.
@@ -99,16 +97,7 @@ pub(crate) fn run(
         cache_model: Some(model),
     };
     let step = Step::start(format!("run the programs under the policy {policy}"));
-    let output = Arc::new(Mutex::new(String::new()));
-    let shared = Arc::clone(&output);
-    let keep = move |line: &str| {
-        if let Ok(mut output) = shared.lock() {
-            output.push_str(line);
-            output.push('\n');
-        }
-    };
-    let outcome = guest::run(context, kernel, &job, Program::Lines(Box::new(keep)))?;
-    let output = output.lock().map(|text| text.clone()).unwrap_or_default();
+    let (outcome, output) = guest::run_printed(context, kernel, &job)?;
     match outcome {
         Ok(_) => {}
         Err(why) => bail!("{why}\nwhat the programs printed:\n{output}"),

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Scrubbing: freed blocks are filled with zeroes in the background, so that an allocation finds them ready.
+//!
+//! A thread for each bound device, of the lowest priority, takes one dirty block at a time. It does not keep
+//! anybody from allocating that block: an allocation takes what it wants, and if that is what is being
+//! scrubbed, waits for the end of the current turn, after which the thread stays off. So scrubbing changes
+//! neither where a buffer lies nor whether there is room.
+
+use crate::{
+    kapi::{task, thread::Work},
+    pool::Pool,
+    shared::block_map::BlockRange,
+};
+use kernel::{prelude::*, sync::Arc};
+
+/// Milliseconds of rest when nothing is dirty.
+const REST_MS: u32 = 20;
+/// After so many rests without work the thread sleeps until somebody wakes it, which costs a free more than
+/// all of its own work.
+const MAX_RESTS: u32 = 50;
+
+/// What to do next.
+pub(crate) enum Next {
+    /// Scrub this one block.
+    Scrub {
+        /// It.
+        blocks: BlockRange,
+        /// The process that had allocated it, where that is remembered.
+        former: Option<i32>,
+    },
+    /// Nothing until more is freed.
+    Rest,
+    /// End.
+    Stop,
+}
+
+/// What the thread does.
+pub(crate) struct Scrubber {
+    pool: Arc<Pool>,
+}
+
+impl Scrubber {
+    /// Scrubs `pool`, which no other one does.
+    pub(crate) fn new(pool: Arc<Pool>) -> Result<Arc<Self>> {
+        pool.set_scrubbed(true);
+        Ok(Arc::new(Self { pool }, GFP_KERNEL)?)
+    }
+}
+
+impl Work for Scrubber {
+    fn run(&self) {
+        let mut rests = MAX_RESTS;
+        loop {
+            match self.pool.next_to_scrub() {
+                Next::Scrub { blocks, former } => {
+                    self.pool.scrub(blocks, former);
+                    rests = 0;
+                }
+                Next::Rest => {
+                    if rests >= MAX_RESTS {
+                        self.pool.wait_for_dirty();
+                    }
+                    rests = rests.saturating_add(1);
+                    task::sleep(REST_MS);
+                }
+                Next::Stop => return,
+            }
+        }
+    }
+
+    fn stop(&self) {
+        self.pool.set_scrubbed(false);
+    }
+}

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The scrub map: which free blocks are full of zeroes already, and which wait for that.
+//!
+//! A free block is *unused* if nobody had it since the map was made, *dirty* once it was freed, and
+//! *clean* after it was scrubbed. Unused blocks hold what was in memory before and are left alone until
+//! somebody wants them. Like the block map a pure data structure: no lock, no memory of its own, no panic;
+//! sums that the invariants keep in range are written saturating.
+
+use super::block_map::BlockRange;
+
+const BLOCKS_PER_WORD: u32 = u64::BITS;
+
+/// Why [`ScrubMap::new`] failed: a storage has too few words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StorageTooSmall;
+
+/// What is known of the bytes of each block.
+///
+/// INVARIANT: no block is both clean and dirty. `nr_dirty` blocks are dirty, and none of them in a word below
+/// `lowest`. `nr_clean` blocks are clean and not taken.
+#[derive(Debug)]
+pub struct ScrubMap<S> {
+    clean: S,
+    dirty: S,
+    nr_clean: u32,
+    nr_dirty: u32,
+    /// Index of a word: where to look for dirty blocks.
+    lowest: u32,
+}
+
+impl<S: AsRef<[u64]> + AsMut<[u64]>> ScrubMap<S> {
+    /// A map of `nr_blocks` unused blocks. What the storages hold is overwritten; each needs a bit for every
+    /// block.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageTooSmall`] if one of them has fewer.
+    pub fn new(mut clean: S, mut dirty: S, nr_blocks: u32) -> Result<Self, StorageTooSmall> {
+        let needed_words = nr_blocks.div_ceil(BLOCKS_PER_WORD) as usize;
+        for storage in [clean.as_mut(), dirty.as_mut()] {
+            if storage.len() < needed_words {
+                return Err(StorageTooSmall);
+            }
+            storage.fill(0);
+        }
+        Ok(Self {
+            clean,
+            dirty,
+            nr_clean: 0,
+            nr_dirty: 0,
+            lowest: 0,
+        })
+    }
+
+    /// Number of free blocks that are full of zeroes.
+    pub fn nr_clean(&self) -> u32 {
+        self.nr_clean
+    }
+
+    /// Number of free blocks that wait to be scrubbed.
+    pub fn nr_dirty(&self) -> u32 {
+        self.nr_dirty
+    }
+
+    /// Free blocks were allocated. Until they are freed, [`Self::next_unclean`] tells which must be cleared.
+    pub fn take(&mut self, blocks: BlockRange) {
+        let (mut clean, mut dirty) = (0u32, 0u32);
+        for (index, mask) in blocks.word_masks() {
+            clean = clean.saturating_add((word(&self.clean, index) & mask).count_ones());
+            if let Some(word) = self.dirty.as_mut().get_mut(index as usize) {
+                dirty = dirty.saturating_add((*word & mask).count_ones());
+                *word &= !mask;
+            }
+        }
+        self.nr_clean = self.nr_clean.saturating_sub(clean);
+        self.nr_dirty = self.nr_dirty.saturating_sub(dirty);
+    }
+
+    /// The first longest run of blocks in `within` that are not clean.
+    pub fn next_unclean(&self, within: BlockRange) -> Option<BlockRange> {
+        let mut start = None;
+        for (index, mask) in within.word_masks() {
+            let base = index.saturating_mul(BLOCKS_PER_WORD);
+            let clean = word(&self.clean, index);
+            let mut left = mask;
+            if start.is_none() {
+                let unclean = !clean & mask;
+                if unclean == 0 {
+                    continue;
+                }
+                let first = unclean.trailing_zeros();
+                start = Some(base.saturating_add(first));
+                left &= u64::MAX.wrapping_shl(first);
+            }
+            let ends = clean & left;
+            if ends != 0 {
+                let end = base.saturating_add(ends.trailing_zeros());
+                return BlockRange::between(start?, end);
+            }
+        }
+        BlockRange::between(start?, within.end())
+    }
+
+    /// Allocated blocks were freed: they are dirty.
+    pub fn free(&mut self, blocks: BlockRange) {
+        for (index, mask) in blocks.word_masks() {
+            if let Some(word) = self.clean.as_mut().get_mut(index as usize) {
+                *word &= !mask;
+            }
+            if let Some(word) = self.dirty.as_mut().get_mut(index as usize) {
+                *word |= mask;
+            }
+        }
+        self.nr_dirty = self.nr_dirty.saturating_add(blocks.count());
+        self.lowest = self.lowest.min(blocks.start() / BLOCKS_PER_WORD);
+    }
+
+    /// The lowest dirty block: the one to scrub next, because low blocks are allocated first.
+    pub fn next_dirty(&mut self) -> Option<u32> {
+        if self.nr_dirty == 0 {
+            return None;
+        }
+        let words = self.dirty.as_ref().get(self.lowest as usize..)?;
+        for (index, &word) in (self.lowest..).zip(words) {
+            if word != 0 {
+                self.lowest = index;
+                let base = index.saturating_mul(BLOCKS_PER_WORD);
+                return Some(base.saturating_add(word.trailing_zeros()));
+            }
+        }
+        None
+    }
+
+    /// `block` was scrubbed: it is clean if it is still dirty, and else somebody has taken it meanwhile.
+    pub fn scrubbed(&mut self, block: u32) {
+        let index = block / BLOCKS_PER_WORD;
+        let mask = 1u64.wrapping_shl(block % BLOCKS_PER_WORD);
+        let Some(dirty) = self.dirty.as_mut().get_mut(index as usize) else {
+            return;
+        };
+        if *dirty & mask == 0 {
+            return;
+        }
+        *dirty &= !mask;
+        if let Some(clean) = self.clean.as_mut().get_mut(index as usize) {
+            *clean |= mask;
+        }
+        self.nr_dirty = self.nr_dirty.saturating_sub(1);
+        self.nr_clean = self.nr_clean.saturating_add(1);
+    }
+}
+
+/// A word of a storage; 0 beyond its end.
+fn word(storage: &impl AsRef<[u64]>, index: u32) -> u64 {
+    storage
+        .as_ref()
+        .get(index as usize)
+        .copied()
+        .unwrap_or_default()
+}

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The scrub map by examples, and against a model that has one value for each block.
+
+use super::block_map::BlockRange;
+use super::scrub_map::{ScrubMap, StorageTooSmall};
+use proptest::prelude::*;
+use std::vec;
+use std::vec::Vec;
+
+fn map(nr_blocks: u32) -> ScrubMap<Vec<u64>> {
+    let storage = || vec![u64::MAX; nr_blocks.div_ceil(64) as usize];
+    ScrubMap::new(storage(), storage(), nr_blocks).unwrap()
+}
+
+fn range(start: u32, end: u32) -> BlockRange {
+    BlockRange::new(start, end - start).unwrap()
+}
+
+/// Scrubs everything that is dirty and tells in which order.
+fn scrub_all(map: &mut ScrubMap<Vec<u64>>) -> Vec<u32> {
+    let mut order = Vec::new();
+    while let Some(block) = map.next_dirty() {
+        map.scrubbed(block);
+        order.push(block);
+    }
+    order
+}
+
+#[test]
+fn refuses_a_storage_that_is_too_small() {
+    let made = ScrubMap::new(vec![0; 2], vec![0; 1], 65);
+    assert_eq!(made.err(), Some(StorageTooSmall));
+    let made = ScrubMap::new(vec![0; 1], vec![0; 2], 65);
+    assert_eq!(made.err(), Some(StorageTooSmall));
+}
+
+#[test]
+fn unused_blocks_do_not_wait_to_be_scrubbed_but_must_be_cleared() {
+    let mut map = map(100);
+    assert_eq!(map.next_dirty(), None);
+    map.take(range(10, 90));
+    assert_eq!(map.next_unclean(range(10, 90)), Some(range(10, 90)));
+    assert_eq!((map.nr_clean(), map.nr_dirty()), (0, 0));
+}
+
+#[test]
+fn freed_blocks_are_scrubbed_once_from_the_lowest_on() {
+    let mut map = map(200);
+    map.take(range(60, 140));
+    map.free(range(130, 140));
+    map.free(range(60, 70));
+    assert_eq!(map.nr_dirty(), 20);
+    let expected: Vec<u32> = (60..70).chain(130..140).collect();
+    assert_eq!(scrub_all(&mut map), expected);
+    assert_eq!((map.nr_clean(), map.nr_dirty()), (20, 0));
+    map.free(range(70, 71));
+    assert_eq!(scrub_all(&mut map), [70]);
+}
+
+#[test]
+fn clean_blocks_need_not_be_cleared_until_they_are_freed_again() {
+    let mut map = map(200);
+    map.take(range(0, 150));
+    map.free(range(0, 150));
+    scrub_all(&mut map);
+    map.take(range(20, 120));
+    assert_eq!(map.next_unclean(range(20, 120)), None);
+    assert_eq!(map.nr_clean(), 50);
+    map.free(range(20, 120));
+    map.take(range(20, 120));
+    assert_eq!(map.next_unclean(range(20, 120)), Some(range(20, 120)));
+}
+
+#[test]
+fn a_block_taken_while_it_was_scrubbed_is_not_clean() {
+    let mut map = map(64);
+    map.take(range(0, 4));
+    map.free(range(0, 4));
+    let block = map.next_dirty().unwrap();
+    map.take(range(0, 2));
+    map.scrubbed(block);
+    assert_eq!(map.next_unclean(range(0, 2)), Some(range(0, 2)));
+    assert_eq!((map.nr_clean(), map.nr_dirty()), (0, 2));
+}
+
+#[test]
+fn runs_that_are_not_clean_are_found_one_after_the_other_across_words() {
+    let mut map = map(256);
+    map.take(range(0, 256));
+    map.free(range(60, 70));
+    map.free(range(127, 128));
+    map.free(range(192, 193));
+    scrub_all(&mut map);
+    map.take(range(60, 70));
+    map.take(range(127, 128));
+    map.take(range(192, 193));
+    let mut found = Vec::new();
+    let mut from = 0;
+    while from < 256 {
+        let Some(run) = map.next_unclean(range(from, 256)) else {
+            break;
+        };
+        found.push((run.start(), run.end()));
+        from = run.end();
+    }
+    assert_eq!(found, [(0, 60), (70, 127), (128, 192), (193, 256)]);
+}
+
+/// What the model knows of a block.
+#[derive(Clone, Copy, PartialEq)]
+enum Bytes {
+    Unused,
+    Dirty,
+    Clean,
+}
+
+proptest! {
+    #[test]
+    fn any_sequence_agrees_with_a_value_for_each_block(
+        steps in prop::collection::vec((0u32..300, 1u32..130, any::<bool>()), 1..60)
+    ) {
+        const NR: usize = 300;
+        let mut map = map(300);
+        let mut bytes = [Bytes::Unused; NR];
+        let mut taken = [false; NR];
+        for (start, count, scrub) in steps {
+            let end = (start + count).min(300);
+            let run = range(start, end);
+            let blocks = start as usize..end as usize;
+            if scrub {
+                let block = map.next_dirty();
+                let dirty = |at: &u32| !taken[*at as usize] && bytes[*at as usize] == Bytes::Dirty;
+                let expected = (0..300).find(dirty);
+                prop_assert_eq!(block, expected);
+                if let Some(block) = expected {
+                    map.scrubbed(block);
+                    bytes[block as usize] = Bytes::Clean;
+                }
+            } else if taken[blocks.clone()].iter().all(|taken| !taken) {
+                map.take(run);
+                taken[blocks].fill(true);
+                let clean = |at: &u32| bytes[*at as usize] == Bytes::Clean;
+                let expected = (start..end).find(|at| !clean(at)).map(|first| {
+                    range(first, (first..end).find(clean).unwrap_or(end))
+                });
+                prop_assert_eq!(map.next_unclean(run), expected);
+            } else if taken[blocks.clone()].iter().all(|taken| *taken) {
+                map.free(run);
+                taken[blocks.clone()].fill(false);
+                bytes[blocks].fill(Bytes::Dirty);
+            }
+            let count = |state| (0..NR).filter(|&at| !taken[at] && bytes[at] == state).count();
+            prop_assert_eq!(map.nr_clean() as usize, count(Bytes::Clean));
+            prop_assert_eq!(map.nr_dirty() as usize, count(Bytes::Dirty));
+        }
+    }
+}
