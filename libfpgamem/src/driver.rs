@@ -146,11 +146,11 @@ impl Driver {
     /// Tells the kernel whether the device may access the memory of a mapping, should this process
     /// die.
     pub(crate) fn set_owner(&self, map: &Map, slot: u32, device: bool) -> Result<()> {
-        if let Some(area) = self.status.as_ref().filter(|area| area.has(slot)) {
-            area.set(slot, device);
-            return Ok(());
-        }
-        if !self.quarantines {
+        let told = self
+            .status
+            .as_ref()
+            .is_some_and(|area| area.set(slot, device));
+        if told || !self.quarantines {
             return Ok(());
         }
         sys::set_owner(self.as_fd(), map.as_ptr() as usize as u64, device)

@@ -68,18 +68,21 @@ impl Map {
         self.raw.as_mut_ptr()
     }
 
-    /// Stores a 32-bit word, which others may read and write at the same time; nothing happens if
-    /// the mapping has no such word.
-    pub(crate) fn store_word(&self, index: usize, value: u32) {
-        if index >= self.len() / 4 {
-            return;
+    /// Stores a 32-bit word, which others may read and write at the same time. False, and nothing
+    /// happens, if the mapping has no such word, or this process not the mapping: something else may
+    /// be mapped at its place in a forked child.
+    pub(crate) fn store_word(&self, index: usize, value: u32) -> bool {
+        if index >= self.len() / 4 || self.is_forked() {
+            return false;
         }
         // SAFETY: The word lies in the mapping: the index has just been checked.
         let word = unsafe { self.as_ptr().cast::<u32>().add(index) };
         // SAFETY: It is aligned, because mappings are aligned to pages, and valid while `self`
-        // lives. Whoever else accesses it does so by single loads and stores.
+        // lives, in this process, which made the mapping. Whoever else accesses it does so by single
+        // loads and stores.
         let word = unsafe { AtomicU32::from_ptr(word) };
         word.store(value, Ordering::SeqCst);
+        true
     }
 
     /// Has every page entered into the page table: the driver enters huge pages at the first access
@@ -205,6 +208,19 @@ pub(crate) mod tests {
         std::fs::remove_file(&path).unwrap();
         file.set_len(8192).unwrap();
         Map::new(&file, 0, 8192).unwrap()
+    }
+
+    #[test]
+    fn a_forked_child_stores_no_word() {
+        let mut map = map("word");
+        assert!(map.store_word(2047, 7));
+        assert!(!map.store_word(2048, 7), "beyond the end");
+        map.process = Process::other();
+        assert!(!map.store_word(2047, 8), "the child has no mapping");
+        map.process = Process::current();
+        let stored = map.as_ptr().cast::<u32>().wrapping_add(2047);
+        // SAFETY: The word is in the mapping, which is this process's.
+        assert_eq!(unsafe { stored.read_volatile() }, 7);
     }
 
     /// A file name that no other test and no other process uses.

@@ -24,15 +24,9 @@ impl StatusArea {
             .map(Self)
     }
 
-    /// Whether the slot is one of this area.
-    pub(crate) fn has(&self, slot: u32) -> bool {
-        usize::try_from(slot).is_ok_and(|slot| slot < BYTES / 4)
-    }
-
-    /// Says who owns the buffer of a slot. Not for a forked child, which has no area.
-    pub(crate) fn set(&self, slot: u32, device: bool) {
-        if let Ok(slot) = usize::try_from(slot) {
-            self.0.store_word(slot, u32::from(device));
-        }
+    /// Says who owns the buffer of a slot; false where the slot is none of this area, or this process
+    /// is a forked child, which has no area.
+    pub(crate) fn set(&self, slot: u32, device: bool) -> bool {
+        usize::try_from(slot).is_ok_and(|slot| self.0.store_word(slot, u32::from(device)))
     }
 }
