@@ -11,7 +11,15 @@ use std::path::{Path, PathBuf};
 pub const SYSFS: &str = "/sys/bus/platform/drivers/fpgamem";
 
 /// Where the test image has the module.
-pub const MODULE: &str = "/lib/modules/fpgamem.ko";
+const MODULE: &str = "/lib/modules/fpgamem.ko";
+
+/// Where an image has it that is made by recipes: there it belongs to a release of the kernel.
+fn packaged_module() -> PathBuf {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("proc is mounted");
+    Path::new("/lib/modules")
+        .join(release.trim())
+        .join("updates/fpgamem.ko")
+}
 
 /// The name of the platform device behind the node under test.
 ///
@@ -125,7 +133,10 @@ pub fn load() -> Result<(), Errno> {
 ///
 /// Where the test image has none.
 pub fn module_file() -> File {
-    File::open(MODULE).unwrap_or_else(|error| panic!("{MODULE}: {error}"))
+    let packaged = packaged_module();
+    File::open(MODULE)
+        .or_else(|_| File::open(&packaged))
+        .unwrap_or_else(|error| panic!("neither {MODULE} nor {}: {error}", packaged.display()))
 }
 
 /// Loads the module from its open file.

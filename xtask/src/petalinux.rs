@@ -16,7 +16,9 @@ use crate::process::capture;
 use crate::python;
 use crate::recipe::{Known, Recipe};
 
+mod packages;
 mod parse;
+mod ptest;
 mod steps;
 
 pub(crate) use parse::parse;

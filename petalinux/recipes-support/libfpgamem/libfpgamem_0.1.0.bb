@@ -5,6 +5,9 @@ SECTION = "libs"
 
 require libfpgamem.inc
 
+# It writes the man pages and completions of the command.
+DEPENDS += "fpgamem-tool-native"
+
 inherit cargo cargo-update-recipe-crates
 
 CARGO_BUILD_FLAGS += "--package fpgamem-capi --package fpgamem-tool --package fpgamem-examples"
@@ -20,9 +23,27 @@ do_install() {
     for program in first quickstart stream replay cnn; do
         install -m 0755 ${B}/target/${CARGO_TARGET_SUBDIR}/$program ${D}${bindir}/fpgamem-$program
     done
+    install -d ${D}${mandir}/man1 ${D}${datadir}/bash-completion/completions \
+        ${D}${datadir}/zsh/site-functions ${D}${datadir}/fish/vendor_completions.d
+    ${STAGING_BINDIR_NATIVE}/fpgamem man ${D}${mandir}/man1
+    ${STAGING_BINDIR_NATIVE}/fpgamem completions bash > ${D}${datadir}/bash-completion/completions/fpgamem
+    ${STAGING_BINDIR_NATIVE}/fpgamem completions zsh > ${D}${datadir}/zsh/site-functions/_fpgamem
+    ${STAGING_BINDIR_NATIVE}/fpgamem completions fish > ${D}${datadir}/fish/vendor_completions.d/fpgamem.fish
 }
 
-PACKAGES =+ "fpgamem-tool fpgamem-examples"
+PACKAGES =+ "\
+    fpgamem-tool \
+    fpgamem-tool-doc \
+    fpgamem-tool-bash-completion \
+    fpgamem-tool-fish-completion \
+    fpgamem-tool-zsh-completion \
+    fpgamem-examples \
+"
 FILES:fpgamem-tool += "${bindir}/fpgamem"
+FILES:fpgamem-tool-doc += "${mandir}/man1/fpgamem*"
+FILES:fpgamem-tool-bash-completion += "${datadir}/bash-completion"
+FILES:fpgamem-tool-fish-completion += "${datadir}/fish"
+FILES:fpgamem-tool-zsh-completion += "${datadir}/zsh"
 FILES:fpgamem-examples += "${bindir}/fpgamem-*"
+RDEPENDS:fpgamem-tool-bash-completion += "bash-completion"
 RRECOMMENDS:fpgamem-tool += "fpgamem-module"

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use anyhow::{bail, Context as _, Result};
 
-use super::LAYER;
+use super::{packages, ptest, LAYER};
 use crate::capi;
 use crate::context::Context;
 use crate::kernel::Kernel;
@@ -30,7 +30,7 @@ pub(crate) struct Work {
     known: Known,
     /// Where the recipe installs to.
     pub(crate) image: PathBuf,
-    log: PathBuf,
+    pub(crate) log: PathBuf,
 }
 
 impl Work {
@@ -88,8 +88,21 @@ impl Work {
         self.recipe.get(name, &self.known)
     }
 
-    /// Runs the recipe's own `do_install`, or what it appends to that of a class.
-    pub(crate) fn install(&self, function: &str) -> Result<()> {
+    pub(crate) fn words(&self, name: &str) -> Result<Vec<String>> {
+        self.recipe.words(name, &self.known)
+    }
+
+    /// What the recipe itself says of the files of a package, which it may name by its own name.
+    pub(crate) fn files_of(&self, package: &str, recipe: &str) -> Result<Vec<String>> {
+        let mut files = self.words(&format!("FILES:{package}"))?;
+        if let Some(suffix) = package.strip_prefix(recipe) {
+            files.extend(self.words(&format!("FILES:${{PN}}{suffix}"))?);
+        }
+        Ok(files)
+    }
+
+    /// Runs a shell function of the recipe: its `do_install`, or what it adds to a class.
+    pub(crate) fn run(&self, function: &str) -> Result<()> {
         let body = self.recipe.function(function, &self.known)?;
         let mut shell = Command::new("sh");
         shell.current_dir(self.get("S")?);
@@ -156,7 +169,7 @@ pub(crate) fn module(context: &Context, kernel: &Kernel, source: &Path) -> Resul
     if !symbols.is_file() {
         bail!("the module's build leaves no {}", symbols.display());
     }
-    work.install("do_install:append")?;
+    work.run("do_install:append")?;
     step.done();
     Ok(work)
 }
@@ -253,7 +266,8 @@ pub(crate) const UDEV: &str = "recipes-core/fpgamem-udev/fpgamem-udev";
 /// The rule that is installed names the group that is made.
 pub(crate) fn check_udev(context: &Context) -> Result<()> {
     let work = Work::unpack(context, UDEV)?;
-    work.install("do_install")?;
+    work.run("do_install")?;
+    packages::check(&work)?;
     let group = group(&work)?;
     let rules = work
         .image
@@ -277,6 +291,9 @@ pub(crate) fn group(work: &Work) -> Result<String> {
 /// The library, its command and the examples, below the layer.
 const LIBRARY: &str = "recipes-support/libfpgamem/libfpgamem";
 
+/// The command for the build machine, below the layer.
+const NATIVE_TOOL: &str = "recipes-support/libfpgamem/fpgamem-tool-native";
+
 /// What the recipes of an image have installed.
 pub(crate) struct Installed {
     /// A folder for each recipe.
@@ -294,8 +311,9 @@ pub(crate) struct Installed {
 pub(crate) fn install_all(context: &Context, kernel: &Kernel, source: &Path) -> Result<Installed> {
     let module = module(context, kernel, source)?;
     let udev = Work::unpack(context, UDEV)?;
-    udev.install("do_install")?;
+    udev.run("do_install")?;
     let library = library(context)?;
+    let tests = ptest::tests(context)?;
     Ok(Installed {
         release: release(kernel)?,
         autoload: module.get("KERNEL_MODULE_AUTOLOAD")?,
@@ -304,7 +322,7 @@ pub(crate) fn install_all(context: &Context, kernel: &Kernel, source: &Path) -> 
             "{}/udev/rules.d/70-fpgamem.rules",
             &NONARCH_BASE_LIBDIR[1..]
         ),
-        images: vec![module.image, udev.image, library.image],
+        images: vec![module.image, udev.image, library.image, tests],
     })
 }
 
@@ -312,21 +330,37 @@ pub(crate) fn install_all(context: &Context, kernel: &Kernel, source: &Path) -> 
 fn library(context: &Context) -> Result<Work> {
     let step = Step::start("build the library by its recipe");
     capi::cross_compilers(context)?;
-    let mut work = Work::unpack(context, LIBRARY)?;
+    let native = cargo_recipe(context, NATIVE_TOOL, None)?;
+    native.run("do_install")?;
+    let mut work = cargo_recipe(context, LIBRARY, Some(GLIBC))?;
+    let tools = native.image.join("usr/bin");
+    work.know("STAGING_BINDIR_NATIVE", tools.display().to_string());
+    work.run("do_install")?;
+    packages::check(&work)?;
+    step.done();
+    Ok(work)
+}
+
+/// Compiles what a recipe compiles, for a target or for the build machine.
+fn cargo_recipe(context: &Context, recipe: &str, target: Option<&str>) -> Result<Work> {
+    let mut work = Work::unpack(context, recipe)?;
     let build = work.image.with_file_name("build");
     work.know("prefix", "/usr".to_owned());
     work.know("B", build.display().to_string());
-    work.know("RUST_HOST_SYS", GLIBC.to_owned());
-    work.know("CARGO_TARGET_SUBDIR", format!("{}/release", GLIBC));
     // The checkout's own build folder, so that a second run has little to do.
     fs::create_dir_all(&build)?;
     std::os::unix::fs::symlink(&context.target, build.join("target"))?;
     let mut cargo = context.cargo();
-    cargo.args(["build", "--locked", "--release", "--target", GLIBC]);
+    cargo.args(["build", "--locked", "--release"]);
+    let mut subdir = "release".to_owned();
+    if let Some(target) = target {
+        work.know("RUST_HOST_SYS", target.to_owned());
+        subdir = format!("{target}/release");
+        cargo.args(["--target", target]);
+        cargo.envs(context.tools.for_glibc()?);
+    }
+    work.know("CARGO_TARGET_SUBDIR", subdir);
     cargo.args(work.get("CARGO_BUILD_FLAGS")?.split_whitespace());
-    cargo.envs(context.tools.for_glibc()?);
     run_logged(&mut cargo, &work.log, |_| {})?;
-    work.install("do_install")?;
-    step.done();
     Ok(work)
 }
