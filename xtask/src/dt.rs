@@ -12,6 +12,7 @@ use anyhow::{bail, Context as _, Result};
 
 use crate::context::Context;
 use crate::files::with_extension;
+use crate::petalinux;
 use crate::process::shown;
 use crate::python;
 
@@ -29,6 +30,9 @@ const OVERLAYS: [(&str, &str); 2] = [
     ("accelerator", "qemu-zcu102"),
     ("fpgamem-pl", "test-pl-base"),
 ];
+
+/// The board that pieces of device tree are tried on.
+const BOARD: &str = "dts/qemu-zcu102.dtsi";
 
 /// Checks all of `dts/` against its own schemas and the kernel's.
 pub(crate) fn check(context: &Context, kernel_source: &Path) -> Result<()> {
@@ -72,6 +76,11 @@ pub(crate) fn check(context: &Context, kernel_source: &Path) -> Result<()> {
         let merged = overlaid(&tree, &dir).with_context(|| tree.display().to_string())?;
         silent(validate().arg(&merged))?;
     }
+    for (number, block) in petalinux::device_trees(&context.root)?.iter().enumerate() {
+        let dtb = dir.join(format!("guide-{number}.dtb"));
+        compile_block(context, block, &dtb)?;
+        silent(validate().arg(&dtb)).with_context(|| format!("in the board guide:\n{block}"))?;
+    }
     for schema in own {
         let example = output(Command::new(programs.join("dt-extract-example")).arg(&schema))?;
         let dts = dir.join("example.dts");
@@ -86,6 +95,20 @@ pub(crate) fn check(context: &Context, kernel_source: &Path) -> Result<()> {
         silent(validate().arg(&dtb)).with_context(|| schema.display().to_string())?;
     }
     Ok(())
+}
+
+/// Compiles a piece of device tree that is to be put into a board's.
+fn compile_block(context: &Context, block: &str, dtb: &Path) -> Result<()> {
+    let base = context.root.join(BOARD);
+    let block = if block.starts_with('&') {
+        block.to_owned()
+    } else {
+        format!("/ {{\n{block}}};\n")
+    };
+    let dts = dtb.with_extension("dts");
+    let text = format!("/dts-v1/;\n/include/ \"{}\"\n{block}", base.display());
+    fs::write(&dts, text)?;
+    silent(Command::new("dtc").args(["-@", "-o"]).args([dtb, &dts]))
 }
 
 /// Compiles an overlay and applies it to its tree, as a boot loader or the kernel would.

@@ -16,11 +16,13 @@ use crate::process::capture;
 use crate::python;
 use crate::recipe::{Known, Recipe};
 
+mod guide;
 mod packages;
 mod parse;
 mod ptest;
 mod steps;
 
+pub(crate) use guide::device_trees;
 pub(crate) use parse::parse;
 pub(crate) use steps::{check_module, install_all, Installed};
 
@@ -65,7 +67,9 @@ pub(crate) fn check(context: &Context) -> Result<()> {
         let found = check_recipe(context, &recipe, &version, &metadata);
         problems.extend(found.with_context(|| path.display().to_string())?);
     }
-    problems.extend(check_packages(&recipes)?);
+    let (made, unmade) = packages_of(&recipes)?;
+    problems.extend(unmade);
+    problems.extend(guide::check(context, &made)?);
     steps::check_udev(context)?;
     if !problems.is_empty() {
         bail!("{}", problems.join("\n"));
@@ -267,15 +271,19 @@ fn lacking_members(root: &Path, recipe: &str, sources: &[String], metadata: &Val
     lacking.collect()
 }
 
-/// Packages of this project that recipes want installed, which no recipe makes.
-fn check_packages(recipes: &[PathBuf]) -> Result<Vec<String>> {
-    let mut made = BTreeSet::from(["module_conf_uio_pdrv_genirq".to_owned()]);
+/// The packages that recipes make, and what is wrong where one wants another of this project's.
+fn packages_of(recipes: &[PathBuf]) -> Result<(BTreeSet<String>, Vec<String>)> {
+    let mut made = BTreeSet::new();
     let mut wanted = Vec::new();
     for path in recipes {
         let recipe = Recipe::read(path)?;
         let (name, _) = recipe.name_and_version();
         let known = Known::from([("PN", name.clone())]);
         made.insert(name.clone());
+        made.insert(format!("{name}-dev"));
+        if recipe.inherits("ptest-cargo") {
+            made.insert(format!("{name}-ptest"));
+        }
         made.extend(recipe.words("PACKAGES", &known)?);
         for variable in ["RDEPENDS:${PN}", "RDEPENDS:${PN}-ptest", "IMAGE_INSTALL"] {
             for package in recipe.words(variable, &known)? {
@@ -286,7 +294,8 @@ fn check_packages(recipes: &[PathBuf]) -> Result<Vec<String>> {
     let own = |package: &str| package.contains("fpgamem");
     let missing = wanted.into_iter().filter(|(_, package)| own(package));
     let missing = missing.filter(|(_, package)| !made.contains(package));
-    Ok(missing
+    let missing = missing
         .map(|(recipe, package)| format!("{recipe} wants {package}, which no recipe makes"))
-        .collect())
+        .collect();
+    Ok((made, missing))
 }
