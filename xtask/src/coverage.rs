@@ -7,6 +7,7 @@ use std::fs;
 use anyhow::{bail, Context as _, Result};
 
 use crate::context::Context;
+use crate::programs::has_test;
 
 const PAGE: &str = "tests/README.md";
 
@@ -17,9 +18,7 @@ pub(crate) fn check(context: &Context) -> Result<()> {
     let mut count = 0;
     for (program, test) in tests_in(&text) {
         count += 1;
-        let source = context.root.join(format!("tests/tests/{program}.rs"));
-        let source = fs::read_to_string(source).unwrap_or_default();
-        if !source.contains(&format!("#[test]\nfn {test}()")) {
+        if !has_test(&context.root, program, test) {
             missing.push(format!("{program}::{test}"));
         }
     }

@@ -10,6 +10,7 @@ mod board;
 mod cache;
 mod cache_model;
 mod capi;
+mod compat;
 mod config;
 mod console;
 mod context;

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use anyhow::{bail, Context as _, Result};
 use serde_json::Value;
 
+use crate::compat;
 use crate::context::Context;
 use crate::process::capture;
 use crate::toolchain::LLVM;
@@ -56,10 +57,22 @@ pub(crate) fn examples(context: &Context) -> Result<Vec<Program>> {
     build(context, "build", &arguments, "build the example programs")
 }
 
-/// Builds the guest's test programs, one per file of `tests/tests/`.
+/// Builds the guest's test programs: one per file of `tests/tests/`, and that of 32 bits.
 pub(crate) fn tests(context: &Context) -> Result<Vec<Program>> {
     let arguments = ["--package", "fpgamem-tests", "--tests", "--no-run"];
-    build(context, "test", &arguments, "build the guest's tests")
+    let mut programs = build(context, "test", &arguments, "build the guest's tests")?;
+    programs.push(compat::build(context)?);
+    Ok(programs)
+}
+
+/// Whether a test program's source below `root` has a test of that name.
+pub(crate) fn has_test(root: &Path, program: &str, test: &str) -> bool {
+    if program == compat::NAME {
+        return compat::has_test(root, test);
+    }
+    let source = root.join(format!("tests/tests/{program}.rs"));
+    let source = fs::read_to_string(source).unwrap_or_default();
+    source.contains(&format!("#[test]\nfn {test}()"))
 }
 
 /// Builds the programs with a wrong sync each.

@@ -12,6 +12,7 @@ use anyhow::{bail, Context as _, Result};
 use crate::context::Context;
 use crate::files::with_extension;
 use crate::guest_tests::Suite;
+use crate::programs::has_test;
 use crate::tree_copy;
 
 /// The test that is the short run of the fuzzer, no test of a guest program.
@@ -157,11 +158,8 @@ pub(crate) fn check(context: &Context) -> Result<usize> {
             wrong.push(format!("{error:#}"));
         }
         for test in mutation.tests.iter().filter(|test| !test.is_fuzzer()) {
-            let path = format!("tests/tests/{}.rs", test.program);
-            let function = test.name.rsplit("::").next().unwrap_or_default();
-            let source = fs::read_to_string(context.root.join(&path)).unwrap_or_default();
-            if !source.contains(&format!("fn {function}(")) {
-                wrong.push(format!("{}: no test {test} in {path}", mutation.name));
+            if !has_test(&context.root, &test.program, &test.name) {
+                wrong.push(format!("{}: there is no test {test}", mutation.name));
             }
         }
     }
