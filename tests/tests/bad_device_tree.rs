@@ -19,25 +19,108 @@ const DEVICES: &str = "/sys/bus/platform/devices";
 /// The device of the good node.
 const GOOD: &str = "good-pool";
 
-/// Every bad node and what binding it ends with.
-const BAD: [(&str, Errno); 10] = [
-    ("bad-block-size-above-limit", Errno::EINVAL),
-    ("bad-block-size-below-page", Errno::EINVAL),
-    ("bad-block-size-no-power-of-two", Errno::EINVAL),
-    ("bad-no-memory-region", Errno::EINVAL),
-    ("bad-not-reserved-memory", Errno::EINVAL),
-    ("bad-region-base", Errno::EINVAL),
-    ("bad-region-disabled", Errno::EINVAL),
-    ("bad-region-in-use", Errno::EBUSY),
-    ("bad-region-mapped", Errno::EINVAL),
-    ("bad-region-size", Errno::EINVAL),
+/// A bad node: its device, what binding it ends with, and what the driver says.
+type Bad = (&'static str, Errno, &'static str);
+
+/// Every bad node.
+const BAD: [Bad; 17] = [
+    (
+        "bad-block-size-above-limit",
+        Errno::EINVAL,
+        "fpgamem,block-size 4194304 is no power of two from 4096 to 2097152 (-22)",
+    ),
+    (
+        "bad-block-size-below-page",
+        Errno::EINVAL,
+        "fpgamem,block-size 2048 is no power of two from 4096 to 2097152 (-22)",
+    ),
+    (
+        "bad-block-size-no-power-of-two",
+        Errno::EINVAL,
+        "fpgamem,block-size 12288 is no power of two from 4096 to 2097152 (-22)",
+    ),
+    (
+        "bad-no-memory-region",
+        Errno::EINVAL,
+        "memory-region names no available child of /reserved-memory (-22: error -19)",
+    ),
+    (
+        "bad-not-reserved-memory",
+        Errno::EINVAL,
+        "memory-region names no available child of /reserved-memory (-22: error -22)",
+    ),
+    (
+        "bad-paddle-column",
+        Errno::EINVAL,
+        "fpgamem,paddle-column 0 is not from 1 to 4294967295 (-22)",
+    ),
+    (
+        "bad-paddle-device-type",
+        Errno::EINVAL,
+        "fpgamem,paddle-device-type 65536 is not from 1 to 65535 (-22)",
+    ),
+    (
+        "fd520010.bad-registers-base",
+        Errno::EINVAL,
+        "registers [0xfd520010, 0xfd520110) do not begin at a page boundary or lie in memory (-22)",
+    ),
+    (
+        "10000000.bad-registers-memory",
+        Errno::EINVAL,
+        "registers [0x10000000, 0x10001000) do not begin at a page boundary or lie in memory (-22)",
+    ),
+    (
+        "bad-region-base",
+        Errno::EINVAL,
+        "region [0x49001000, 0x49101000) does not begin and end at multiples of the block size 16384 (-22)",
+    ),
+    (
+        "bad-region-disabled",
+        Errno::EINVAL,
+        "memory-region names no available child of /reserved-memory (-22: error -19)",
+    ),
+    (
+        "bad-region-huge",
+        Errno::EINVAL,
+        "region of 35184372088832 bytes is too large (-22)",
+    ),
+    (
+        "bad-region-in-use",
+        Errno::EBUSY,
+        "region [0x40000000, 0x41000000) is in use by another pool (-16)",
+    ),
+    (
+        "bad-region-kernel",
+        Errno::EINVAL,
+        "region [0x200000, 0x400000) overlaps memory that the kernel uses (-22)",
+    ),
+    (
+        "bad-region-mapped",
+        Errno::EINVAL,
+        "region [0x41000000, 0x41100000) lacks the no-map property (-22)",
+    ),
+    (
+        "bad-region-size",
+        Errno::EINVAL,
+        "region [0x4a000000, 0x4a101000) does not begin and end at multiples of the block size 16384 (-22)",
+    ),
+    (
+        "bad-region-unreachable",
+        Errno::ENOMEM,
+        "cannot map region [0x10000000000000, 0x10000000100000) (-12)",
+    ),
 ];
 
-/// Names in a folder that start with `prefix`.
-fn names(folder: impl AsRef<Path>, prefix: &str) -> BTreeSet<String> {
+/// Names in a folder that have `part` in them.
+fn names(folder: impl AsRef<Path>, part: &str) -> BTreeSet<String> {
     let entries = read_dir(folder).expect("the folder exists").flatten();
     let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
-    names.filter(|name| name.starts_with(prefix)).collect()
+    names.filter(|name| name.contains(part)).collect()
+}
+
+/// A message of the driver about a device, as the kernel logs it.
+fn logged(device: &str, message: &str) -> String {
+    format!("fpgamem {device}: {message}")
 }
 
 /// Tries to bind a bad device again, and returns the driver's lines about it.
@@ -54,7 +137,7 @@ fn lines_of_refusal(device: &str, errno: Errno) -> Vec<String> {
 
 #[test]
 fn the_table_has_every_bad_node_of_the_board() {
-    let table = BAD.map(|(name, _)| name.to_owned()).into();
+    let table = BAD.map(|(name, ..)| name.to_owned()).into();
     assert_eq!(names(DEVICES, "bad-"), table);
 }
 
@@ -71,7 +154,7 @@ fn the_good_pool_works() {
 
 #[test]
 fn no_bad_node_is_bound() {
-    for (device, _) in BAD {
+    for (device, ..) in BAD {
         assert_eq!(driver::driver_of(device), None, "{device}");
     }
     assert_eq!(driver::driver_of(GOOD).as_deref(), Some("fpgamem"));
@@ -99,10 +182,8 @@ fn loading_the_module_adds_one_line_for_each_node() {
             .extract_if(.., |line| line.contains(&format!(" {device}: ")))
             .collect()
     };
-    for (device, errno) in BAD {
-        let mine = mine(device);
-        assert_eq!(mine.len(), 1, "{device}: {mine:#?}");
-        assert!(mine[0].contains(&format!("-{}", errno as i32)), "{mine:#?}");
+    for (device, _, message) in BAD {
+        assert_eq!(mine(device), [logged(device, message)]);
     }
     assert_eq!(mine(GOOD).len(), 1);
     assert_eq!(lines, [""; 0], "other lines");
@@ -111,13 +192,8 @@ fn loading_the_module_adds_one_line_for_each_node() {
 #[test]
 fn each_refusal_is_one_line_and_the_right_error() {
     let _balance = Balance::new();
-    for (device, errno) in BAD {
-        let lines = lines_of_refusal(device, errno);
-        assert_eq!(lines.len(), 1, "{device}: {lines:#?}");
-        assert!(
-            lines[0].contains(&format!("-{}", errno as i32)),
-            "{lines:#?}"
-        );
+    for (device, errno, message) in BAD {
+        assert_eq!(lines_of_refusal(device, errno), [logged(device, message)]);
     }
 }
 
@@ -132,12 +208,12 @@ fn refusals_leave_nothing_behind() {
             .count()
     };
     // Once before, for what only the first attempt allocates.
-    for (device, errno) in BAD {
+    for (device, errno, _) in BAD {
         lines_of_refusal(device, errno);
     }
     let before = (iomem(), vmalloc());
     for _ in 0..20 {
-        for (device, errno) in BAD {
+        for (device, errno, _) in BAD {
             lines_of_refusal(device, errno);
         }
     }
@@ -165,8 +241,11 @@ fn a_region_held_in_blocks_of_another_size_is_busy_until_they_return() {
     let mapping = Node::open().map(PAGE).unwrap();
     mapping.fill(1);
     driver::unbind(GOOD).unwrap();
-    let lines = lines_of_refusal("bad-region-in-use", Errno::EBUSY);
-    assert_eq!(lines.len(), 1, "{lines:#?}");
+    let message = "blocks of [0x40000000, 0x41000000) are still held or quarantined with another \
+                   block size or extent (-16)";
+    let device = "bad-region-in-use";
+    let lines = lines_of_refusal(device, Errno::EBUSY);
+    assert_eq!(lines, [logged(device, message)]);
     mapping.check(1);
     drop(mapping);
     driver::bind("bad-region-in-use").unwrap();
