@@ -13,7 +13,7 @@
 //! after its buffer was freed. A range starts in its buffer; it may overrun its end, as some programs'
 //! ranges do, and is then cut there.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::ops::Range;
 
@@ -142,7 +142,7 @@ struct Parser {
     steps: Vec<Step>,
     nr_overruns: usize,
     /// Length and line of allocation of the live buffers.
-    live: HashMap<u32, (NonZeroUsize, usize)>,
+    live: BTreeMap<u32, (NonZeroUsize, usize)>,
 }
 
 impl Parser {

@@ -3,215 +3,247 @@
 //! `cargo xtask bench`: what operations cost in guest instructions.
 //!
 //! The guest's clock counts instructions, so that a second boot must give the very same numbers;
-//! both are made, and a difference is an error. Milliseconds of the host mean nothing here.
+//! both are made, and a difference is an error. Milliseconds of the host mean nothing here, but for
+//! the algorithms that run on the host alone.
 
-use std::collections::BTreeMap;
+mod baseline;
+mod chart;
+mod charts;
+mod host;
+mod locks;
+mod peer;
+mod sample;
+mod table;
+
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use anyhow::{bail, Context as _, Result};
-use serde_json::Value;
 
 use crate::context::Context;
+use crate::driver;
 use crate::guest::{self, Job, MachineArgs};
+use crate::guest_tests::Report;
+use crate::initramfs::Files;
 use crate::kernel::{self, Kernel, KernelArgs};
 use crate::programs;
 use crate::qemu::Program;
 use crate::ui::Step;
 
+use peer::Peer;
+
 /// A guest that takes longer hangs.
-const TIMEOUT_SECONDS: u64 = 600;
+const TIMEOUT_SECONDS: u64 = 900;
+
+/// What the guest runs: everything of this project, and with the kernel's heaps.
+const OWN: &str = "bench own";
+const ALL: &str = "bench";
+
+/// What it runs on several processors.
+const PROCESSES: &str = "bench processes --count 4";
+const PROCESSORS: u32 = 4;
+
+/// The program that stands in for a peer's in the tests, and the driver that it says it measures.
+const STAND_IN: &str = "tests/bench-peer";
+const STAND_IN_DRIVER: &str = "stand-in";
 
 /// Options of `cargo xtask bench`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct BenchArgs {
     #[command(flatten)]
     kernel: KernelArgs,
-    /// Write the measurements too, a JSON object a line
+    /// Write the measurements of the guest to another place than target/bench/guest.jsonl
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-}
-
-/// One measurement.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Sample {
-    bench: String,
-    phase: String,
-    driver: String,
-    bytes: u64,
-    live: u64,
-    instructions: u64,
-    faults: u64,
+    /// Draw the pictures in another folder than target/bench
+    #[arg(long, value_name = "DIR")]
+    svg: Option<PathBuf>,
+    /// Load another driver's module too, and run a program that measures it; docs/bench.md says what the
+    /// program prints. Each of both may be followed by arguments of its own
+    #[arg(long, value_name = "MODULE.ko:PROGRAM")]
+    peer: Vec<Peer>,
+    /// Measure the algorithms that run without a board too, by criterion
+    #[arg(long)]
+    host: bool,
+    /// Measure only what `cargo xtask test` compares, and make it what is compared with
+    #[arg(long, conflicts_with_all = ["json", "svg", "peer", "host"])]
+    update_baseline: bool,
 }
 
 /// Measures and prints; the exit status for the process.
 pub(crate) fn main(context: &Context, args: &BenchArgs) -> Result<i32> {
     let kernel = kernel::build(context, &args.kernel)?;
-    let mut machine = MachineArgs::for_tests(1, TIMEOUT_SECONDS);
-    machine.icount = true;
-    let job = Job {
-        command: vec!["bench".to_owned()],
-        files: guest::base_files(context, &kernel, &programs::examples(context)?)?,
-        machine,
-        cache_model: None,
-    };
-    let first = measure(context, &kernel, &job, "first boot")?;
-    let second = measure(context, &kernel, &job, "second boot, which must agree")?;
-    if let Some((one, two)) = first.iter().zip(&second).find(|(one, two)| one != two) {
-        bail!("two boots differ, so the numbers mean nothing:\n{one}\n{two}");
+    let files = guest::base_files(context, &kernel, &programs::examples(context)?)?;
+    if args.update_baseline {
+        return update_baseline(context, &kernel, &files);
     }
-    if first.is_empty() || first.len() != second.len() {
-        bail!(
-            "the two boots gave {} and {} measurements",
-            first.len(),
-            second.len()
-        );
+    let held = locks::longest_holds(context, &kernel, files.clone())?;
+    let own = Measuring::new("one process", &[ALL], files.clone());
+    let mut lines = own.twice(context, &kernel)?;
+    lines.extend(Measuring::of_processes(files.clone()).twice(context, &kernel)?);
+    lines.extend(held);
+    for peer in &args.peer {
+        let mut files = files.clone();
+        let command = peer.add(&mut files)?;
+        lines.extend(Measuring::new("a peer", &[&command], files).twice(context, &kernel)?);
     }
-    let samples: Vec<Sample> = first
-        .iter()
-        .map(|line| parse(line))
-        .collect::<Result<_>>()?;
-    print!("{}", table(&samples));
-    if let Some(path) = &args.json {
-        fs::write(path, first.join("\n") + "\n")
-            .with_context(|| format!("cannot write {}", path.display()))?;
+    let samples = sample::parse_all(lines.iter().map(String::as_str))?;
+    print!("{}", table::tables(&samples));
+    let folder = context.target.join("bench");
+    let json = args
+        .json
+        .clone()
+        .unwrap_or_else(|| folder.join("guest.jsonl"));
+    let pictures = args.svg.clone().unwrap_or_else(|| folder.clone());
+    for folder in [&folder, &pictures] {
+        fs::create_dir_all(folder)?;
+    }
+    write_lines(&json, &lines)?;
+    let mut written = vec![json];
+    written.extend(charts::write(&samples, &pictures)?);
+    if args.host {
+        let (text, path) = host::measure(context, &folder)?;
+        print!("\n{text}");
+        written.push(path);
+    }
+    println!();
+    for path in written {
+        println!("{}", path.display());
     }
     Ok(0)
 }
 
-/// Boots once and returns the program's lines of JSON.
-fn measure(context: &Context, kernel: &Kernel, job: &Job, what: &str) -> Result<Vec<String>> {
-    let step = Step::start(format!("bench: {what}"));
-    let lines = Arc::new(Mutex::new(Vec::new()));
-    let shared = Arc::clone(&lines);
-    let keep = move |line: &str| {
-        if let Ok(mut lines) = shared.lock() {
-            lines.push(line.to_owned());
-        }
+/// A stage of `cargo xtask test`: counts what the baseline has, and compares. A stand-in for another
+/// driver is measured, too.
+pub(crate) fn check(context: &Context, kernel: &Kernel) -> Result<Report> {
+    let mut files = guest::base_files(context, kernel, &programs::examples(context)?)?;
+    let module = driver::accelerators(context, kernel)?;
+    let module = module
+        .first()
+        .context("there is no module of an accelerator")?;
+    let program = context.root.join(STAND_IN);
+    let stand_in: Peer = format!(
+        "{}:{} fpgamem_pe_bypass",
+        module.display(),
+        program.display()
+    )
+    .parse()?;
+    let command = stand_in.add(&mut files)?;
+    let lines =
+        Measuring::new("one process", &[OWN, &command], files).once(context, kernel, "one boot")?;
+    let samples = sample::parse_all(lines.iter().map(String::as_str))?;
+    let (strange, own): (Vec<_>, Vec<_>) = samples
+        .into_iter()
+        .partition(|sample| sample.key.driver == STAND_IN_DRIVER);
+    let mut report = Report {
+        problems: baseline::compare(&baseline::read(&context.root)?, &own),
+        ..Report::default()
     };
-    let outcome = guest::run(context, kernel, job, Program::Lines(Box::new(keep)))?;
-    step.done();
-    let lines = lines.lock().map(|lines| lines.clone()).unwrap_or_default();
-    match outcome {
-        Ok(0) => Ok(lines
-            .into_iter()
-            .filter(|line| line.starts_with('{'))
-            .collect()),
-        Ok(status) => bail!("bench ended with status {status}:\n{}", lines.join("\n")),
-        Err(why) => bail!("{why}"),
+    if strange.len() != 1 {
+        let count = strange.len();
+        let why =
+            format!("the driver {STAND_IN_DRIVER} was measured {count} times instead of once");
+        report.problems.push(why);
     }
+    report.totals.passed = own.len() as u64;
+    report.totals.results = 1;
+    Ok(report)
 }
 
-fn parse(line: &str) -> Result<Sample> {
-    let value: Value = serde_json::from_str(line).with_context(|| format!("no JSON: {line}"))?;
-    let text = |name: &str| {
-        let found = value[name].as_str().map(str::to_owned);
-        found.with_context(|| format!("{name:?} is no text in {line}"))
-    };
-    let number = |name: &str| {
-        value[name]
-            .as_u64()
-            .with_context(|| format!("{name:?} is no number in {line}"))
-    };
-    Ok(Sample {
-        bench: text("bench")?,
-        phase: text("phase")?,
-        driver: text("driver")?,
-        bytes: number("bytes")?,
-        live: number("live")?,
-        instructions: number("instructions")?,
-        faults: number("faults")?,
-    })
+fn update_baseline(context: &Context, kernel: &Kernel, files: &Files) -> Result<i32> {
+    let lines = Measuring::new("one process", &[OWN], files.clone()).twice(context, kernel)?;
+    let now = sample::parse_all(lines.iter().map(String::as_str))?;
+    let path = baseline::path(&context.root);
+    if path.exists() {
+        for problem in baseline::compare(&baseline::read(&context.root)?, &now) {
+            println!("{problem}");
+        }
+    }
+    write_lines(&path, &lines)?;
+    println!("{}", path.display());
+    Ok(0)
 }
 
-/// What was measured: bench, bytes, live buffers beside the one that is measured, phase.
-type Row<'a> = (&'a str, u64, u64, &'a str);
-
-/// A line per measurement, the drivers beside each other.
-fn table(samples: &[Sample]) -> String {
-    let mut drivers: Vec<&str> = Vec::new();
-    let mut order: Vec<Row<'_>> = Vec::new();
-    let mut cells: BTreeMap<(Row<'_>, &str), &Sample> = BTreeMap::new();
-    for sample in samples {
-        let row = (
-            sample.bench.as_str(),
-            sample.bytes,
-            sample.live,
-            sample.phase.as_str(),
-        );
-        if !order.contains(&row) {
-            order.push(row);
-        }
-        if !drivers.contains(&sample.driver.as_str()) {
-            drivers.push(&sample.driver);
-        }
-        cells.insert((row, &sample.driver), sample);
-    }
-    let mut text = String::from("guest instructions (page faults)\n\n");
-    text.push_str(&format!(
-        "{:9} {:>9} {:>6}  {:12}",
-        "bench", "bytes", "live", "phase"
-    ));
-    for driver in &drivers {
-        text.push_str(&format!(" {driver:>22}"));
-    }
-    text.push('\n');
-    for key in order {
-        let (bench, bytes, live, phase) = key;
-        let mut row = format!("{bench:9} {bytes:>9} {live:>6}  {phase:12}");
-        for driver in &drivers {
-            let cell = cells.get(&(key, *driver)).map_or(String::new(), |sample| {
-                format!("{} ({})", grouped(sample.instructions), sample.faults)
-            });
-            row.push_str(&format!(" {cell:>22}"));
-        }
-        text.push_str(row.trim_end());
-        text.push('\n');
-    }
-    text
+fn write_lines(path: &Path, lines: &[String]) -> Result<()> {
+    fs::write(path, lines.join("\n") + "\n")
+        .with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// A number with its thousands apart: `1,234,567`.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+/// A machine that counts instructions, and what it runs.
+struct Measuring {
+    /// What it measures, for the person at the terminal.
+    name: &'static str,
+    job: Job,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn groups_thousands() {
-        assert_eq!(grouped(0), "0");
-        assert_eq!(grouped(999), "999");
-        assert_eq!(grouped(1_234_567), "1,234,567");
+impl Measuring {
+    /// Lines of shell, one after the other, on one processor.
+    fn new(name: &'static str, commands: &[&str], files: Files) -> Self {
+        Self::on(1, name, commands, files)
     }
 
-    #[test]
-    fn puts_drivers_beside_each_other() {
-        let line = |driver: &str, instructions: u64| {
-            parse(&format!(
-                "{{\"bench\":\"cycle\",\"driver\":\"{driver}\",\"bytes\":16384,\
-                 \"live\":0,\"phase\":\"touch\",\"instructions\":{instructions},\"faults\":4}}"
-            ))
-            .unwrap()
+    /// Processes at the same time.
+    fn of_processes(files: Files) -> Self {
+        Self::on(
+            PROCESSORS,
+            "processes at the same time",
+            &[PROCESSES],
+            files,
+        )
+    }
+
+    fn on(processors: u32, name: &'static str, commands: &[&str], files: Files) -> Self {
+        let mut machine = MachineArgs::for_tests(processors, TIMEOUT_SECONDS);
+        machine.icount = true;
+        let script = commands.join(" && ");
+        let job = Job {
+            command: vec!["sh".to_owned(), "-c".to_owned(), script],
+            files,
+            machine,
+            cache_model: None,
         };
-        let table = table(&[line("fpgamem", 1000), line("cma-heap", 2000)]);
-        let row = table.lines().last().unwrap();
-        assert!(row.contains("16384") && row.contains("1,000 (4)") && row.ends_with("2,000 (4)"));
+        Self { name, job }
     }
 
-    #[test]
-    fn a_line_without_a_number_is_an_error() {
-        assert!(parse("{\"bench\":\"x\",\"phase\":\"y\",\"driver\":\"z\",\"bytes\":1}").is_err());
+    /// Boots twice and returns the lines of JSON, which must be the same.
+    fn twice(&self, context: &Context, kernel: &Kernel) -> Result<Vec<String>> {
+        let first = self.once(context, kernel, "first boot")?;
+        let second = self.once(context, kernel, "second boot, which must agree")?;
+        if let Some((one, two)) = first.iter().zip(&second).find(|(one, two)| one != two) {
+            bail!("two boots differ, so the numbers mean nothing:\n{one}\n{two}");
+        }
+        if first.is_empty() || first.len() != second.len() {
+            let (one, two) = (first.len(), second.len());
+            bail!("the two boots gave {one} and {two} measurements");
+        }
+        Ok(first)
+    }
+
+    /// Boots once and returns the lines of JSON.
+    fn once(&self, context: &Context, kernel: &Kernel, what: &str) -> Result<Vec<String>> {
+        let script = self.job.command.last().map_or("", String::as_str);
+        let step = Step::start(format!("bench: {}, {what}", self.name));
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let shared = Arc::clone(&lines);
+        let keep = move |line: &str| {
+            if let Ok(mut lines) = shared.lock() {
+                lines.push(line.to_owned());
+            }
+        };
+        let outcome = guest::run(context, kernel, &self.job, Program::Lines(Box::new(keep)))?;
+        step.done();
+        let lines = lines.lock().map(|lines| lines.clone()).unwrap_or_default();
+        match outcome {
+            Ok(0) => Ok(lines
+                .into_iter()
+                .filter(|line| line.starts_with('{'))
+                .collect()),
+            Ok(status) => bail!(
+                "`{script}` ended with status {status}:\n{}",
+                lines.join("\n")
+            ),
+            Err(why) => bail!("{why}"),
+        }
     }
 }

@@ -7,9 +7,9 @@ use std::io::Read;
 use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use anyhow::{bail, Context as _, Result};
+use anyhow::{Context as _, Result};
 use serde_json::Value;
 
 use crate::board;
@@ -17,10 +17,10 @@ use crate::context::Context;
 use crate::guest::Outcome;
 use crate::initramfs::Files;
 use crate::kernel::Kernel;
+use crate::plugins;
 use crate::process::capture;
 use crate::programs;
-use crate::qemu::Plugin;
-use crate::ui::Step;
+use crate::qemu::{Access, Plugin};
 
 /// Bytes of the board's DDR.
 const DDR_BYTES: u64 = 2 << 30;
@@ -76,37 +76,6 @@ pub(crate) struct CacheModel {
     pub(crate) expects_mistakes: bool,
 }
 
-/// Builds the plugin for this machine.
-fn build(context: &Context) -> Result<PathBuf> {
-    let step = Step::start("build the cache model");
-    let mut cargo = context.cargo();
-    cargo.args(["build", "--release", "--package", "fpgamem-cachemodel"]);
-    cargo.args(["--quiet", "--message-format=json-render-diagnostics"]);
-    cargo.stdin(Stdio::null()).stderr(Stdio::inherit());
-    let output = cargo.output().context("cannot run cargo")?;
-    if !output.status.success() {
-        bail!("the cache model does not build ({})", output.status);
-    }
-    let library = library(&String::from_utf8_lossy(&output.stdout))?;
-    step.done();
-    Ok(library)
-}
-
-/// The shared library in Cargo's messages, one JSON object per line.
-fn library(messages: &str) -> Result<PathBuf> {
-    for line in messages.lines().filter(|line| line.starts_with('{')) {
-        let message: Value = serde_json::from_str(line).context("cargo's message is no JSON")?;
-        let files = message["filenames"].as_array().into_iter().flatten();
-        let mut libraries = files
-            .filter_map(Value::as_str)
-            .filter(|name| name.ends_with("libfpgamem_cachemodel.so"));
-        if let Some(name) = libraries.next() {
-            return Ok(PathBuf::from(name));
-        }
-    }
-    bail!("cargo names no library of the cache model");
-}
-
 /// The model in one run of the guest.
 #[derive(Debug)]
 pub(crate) struct Session<'a> {
@@ -125,7 +94,7 @@ impl CacheModel {
     /// Builds the plugin.
     pub(crate) fn new(context: &Context, policy: &str) -> Result<Self> {
         Ok(Self {
-            library: build(context)?,
+            library: plugins::build(context, "fpgamem-cachemodel", "build the cache model")?,
             policy: policy.to_owned(),
             json: None,
             expects_mistakes: false,
@@ -170,8 +139,10 @@ impl Session<'_> {
         let memory = format!("/proc/{}/fd/{}", std::process::id(), self.ddr.as_raw_fd());
         Plugin {
             option: self.option(&memory),
-            memory,
-            socket: escaped(&self.socket),
+            access: Some(Access {
+                memory,
+                socket: escaped(&self.socket),
+            }),
         }
     }
 
@@ -238,7 +209,7 @@ fn socket_name(dir: &Path) -> String {
 }
 
 /// QEMU takes a single comma for the end of an option's part.
-fn escaped(path: &Path) -> String {
+pub(crate) fn escaped(path: &Path) -> String {
     path.display().to_string().replace(',', ",,")
 }
 
@@ -277,16 +248,6 @@ fn is_elf(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_library_is_found_in_cargos_messages() {
-        let messages = r#"{"reason":"compiler-artifact","filenames":["/t/release/libserde.rlib"]}
-{"reason":"compiler-artifact","filenames":["/t/release/libfpgamem_cachemodel.so"]}
-"#;
-        let found = library(messages).unwrap();
-        assert_eq!(found, PathBuf::from("/t/release/libfpgamem_cachemodel.so"));
-        assert!(library("").is_err());
-    }
 
     #[test]
     fn commas_in_paths_are_doubled() {

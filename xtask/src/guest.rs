@@ -14,7 +14,7 @@ use crate::context::Context;
 use crate::initramfs::{self, Files};
 use crate::kernel::{self, Kernel, KernelArgs};
 use crate::programs;
-use crate::qemu::{self, Machine, Program};
+use crate::qemu::{self, Machine, Plugin, Program};
 use crate::{board, console, driver, ui};
 
 /// Exit status of xtask when the run itself failed, whatever the command did.
@@ -46,10 +46,16 @@ pub(crate) struct MachineArgs {
     /// Size of the reserved region in bytes, a multiple of the block size
     #[arg(long, value_name = "BYTES")]
     pub(crate) region: Option<u64>,
-    /// Processors
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=4))]
+    /// Processors; 1 with --icount if it is not given
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 2,
+        default_value_if("icount", "true", "1"),
+        value_parser = clap::value_parser!(u32).range(1..=4)
+    )]
     pub(crate) smp: u32,
-    /// One processor whose clock counts instructions: 1 ns each. The command has no input
+    /// The clock counts instructions, those of all processors together: 1 ns each. The command has no input
     #[arg(long)]
     pub(crate) icount: bool,
     /// End a run that takes longer
@@ -58,6 +64,9 @@ pub(crate) struct MachineArgs {
     /// A device tree of your own
     #[arg(long, value_name = "FILE")]
     pub(crate) dts: Option<PathBuf>,
+    /// What QEMU's option -plugin is given, where it is not the cache model
+    #[arg(skip)]
+    pub(crate) plugin: Option<String>,
 }
 
 impl MachineArgs {
@@ -69,6 +78,7 @@ impl MachineArgs {
             icount: false,
             timeout: timeout_seconds,
             dts: None,
+            plugin: None,
         }
     }
 }
@@ -171,9 +181,8 @@ pub(crate) fn run(
     let dtb = dir.join("board.dtb");
     let default = context.root.join("dts/qemu-zcu102.dts");
     board::compile(job.machine.dts.as_deref().unwrap_or(&default), &dtb)?;
-    // The clock that counts instructions, and the cache model, are for one processor.
-    let one_processor = job.machine.icount || job.cache_model.is_some();
-    let smp = if one_processor { 1 } else { job.machine.smp };
+    // The cache model is for one processor.
+    let smp = job.cache_model.as_ref().map_or(job.machine.smp, |_| 1);
     board::keep_processors(&dtb, smp)?;
     if let Some(bytes) = job.machine.region {
         board::set_region_bytes(&dtb, bytes)?;
@@ -181,6 +190,11 @@ pub(crate) fn run(
     let model = job.cache_model.as_ref();
     let model = model.map(|model| model.session(context, kernel, &files, &dtb));
     let model = model.transpose()?;
+    let plain = |option: &String| Plugin {
+        option: option.clone(),
+        access: None,
+    };
+    let plugin = model.as_ref().map(Session::plugin);
     let machine = Machine {
         image: kernel.image(),
         initramfs: initramfs::write(context, kernel, &files, &dir)?,
@@ -189,7 +203,7 @@ pub(crate) fn run(
         smp,
         icount: job.machine.icount,
         input,
-        plugin: model.as_ref().map(Session::plugin),
+        plugin: plugin.or_else(|| job.machine.plugin.as_ref().map(plain)),
     };
     let timeout = Duration::from_secs(job.machine.timeout);
     let ended = qemu::run(&machine, program, timeout)?;
@@ -285,7 +299,7 @@ fn run_folder(target: &Path) -> Result<PathBuf> {
 }
 
 /// Words as a shell reads them back.
-fn quoted(words: &[String]) -> String {
+pub(crate) fn quoted(words: &[String]) -> String {
     words
         .iter()
         .map(|word| format!("'{}'", word.replace('\'', r"'\''")))
@@ -308,6 +322,21 @@ mod tests {
     fn quotes_so_that_a_shell_gives_the_words_back() {
         let words = ["sh", "-c", "echo 'a b' $x"].map(str::to_owned);
         assert_eq!(quoted(&words), r"'sh' '-c' 'echo '\''a b'\'' $x'");
+    }
+
+    #[test]
+    fn instructions_are_counted_on_one_processor_unless_more_are_asked_for() {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            machine: MachineArgs,
+        }
+        let smp = |words: &[&str]| {
+            let line: Line = clap::Parser::parse_from([&["guest"], words].concat());
+            line.machine.smp
+        };
+        assert_eq!((smp(&[]), smp(&["--icount"])), (2, 1));
+        assert_eq!(smp(&["--icount", "--smp", "4"]), 4);
     }
 
     #[test]

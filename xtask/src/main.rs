@@ -34,6 +34,7 @@ mod mistakes;
 mod mutate;
 mod paddle;
 mod petalinux;
+mod plugins;
 mod process;
 mod programs;
 mod python;

@@ -37,13 +37,20 @@ pub(crate) struct Machine {
     pub(crate) plugin: Option<Plugin>,
 }
 
-/// A plugin of QEMU that shares the board's memory and can raise interrupts.
+/// A plugin of QEMU.
 #[derive(Debug)]
 pub(crate) struct Plugin {
-    /// The file that is the board's memory.
-    pub(crate) memory: String,
     /// The value of QEMU's option for the plugin.
     pub(crate) option: String,
+    /// What it needs beside what QEMU gives to plugins.
+    pub(crate) access: Option<Access>,
+}
+
+/// A plugin's access to the board's memory and interrupts.
+#[derive(Debug)]
+pub(crate) struct Access {
+    /// The file that is the board's memory.
+    pub(crate) memory: String,
     /// Where QEMU is to take commands of its test protocol, which sets interrupts.
     pub(crate) socket: String,
 }
@@ -119,14 +126,13 @@ fn command(machine: &Machine) -> Command {
     let mut board = "xlnx-zcu102".to_owned();
     let mut kernel_arguments = COMMAND_LINE.to_owned();
     if let Some(plugin) = &machine.plugin {
-        let Plugin {
-            memory,
-            option,
-            socket,
-        } = plugin;
+        command.args(["-plugin", &plugin.option]);
+    }
+    if let Some(Access { memory, socket }) = machine.plugin.as_ref().and_then(|p| p.access.as_ref())
+    {
         board += ",memory-backend=ddr";
         let backend = format!("memory-backend-file,id=ddr,size=2G,share=on,mem-path={memory}");
-        command.args(["-object", &backend, "-plugin", option]);
+        command.args(["-object", &backend]);
         let socket = format!("unix:{socket},server=on,wait=off");
         command.args(["-qtest", &socket, "-qtest-log", "none"]);
     }
@@ -143,12 +149,9 @@ fn command(machine: &Machine) -> Command {
             "tcg,thread=single",
             "-icount",
             "shift=0,sleep=off",
-            "-smp",
-            "1",
         ]);
-    } else {
-        command.args(["-smp", &machine.smp.to_string()]);
     }
+    command.args(["-smp", &machine.smp.to_string()]);
     command
         .arg("-serial")
         .arg(format!("file:{}", machine.console.display()));

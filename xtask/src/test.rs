@@ -18,8 +18,8 @@ use crate::libtest::Totals;
 use crate::process::run_logged;
 use crate::ui::{elapsed, Step};
 use crate::{
-    cache, capi, coverage, demo, deny, dt, image, library, lint, mistakes, mutate, petalinux,
-    situations,
+    bench, cache, capi, coverage, demo, deny, dt, image, library, lint, mistakes, mutate,
+    petalinux, situations,
 };
 
 /// A guest that takes longer hangs.
@@ -93,6 +93,7 @@ enum Stage {
     Guest,
     BadDeviceTree,
     CApiGuest,
+    Bench,
     Storm,
     DebugKernel,
     GuestDebug,
@@ -240,6 +241,10 @@ impl Session<'_> {
             Stage::CApiGuest => {
                 self.needs_driver()?;
                 return capi::guest(context, self.kernel()?);
+            }
+            Stage::Bench => {
+                self.needs_driver()?;
+                return bench::check(context, self.kernel()?);
             }
             Stage::Storm => return self.storm(),
             Stage::DebugKernel => {

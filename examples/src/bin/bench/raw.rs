@@ -14,11 +14,13 @@ mod ioctl {
     use fpgamem_shared::abi;
 
     nix::ioctl_readwrite!(heap_alloc, b'H', 0, super::HeapAlloc);
+    nix::ioctl_read!(info, abi::IOC_TYPE, 0, abi::Info);
     nix::ioctl_readwrite!(alloc, abi::IOC_TYPE, 1, abi::Alloc);
     nix::ioctl_write_ptr!(free, abi::IOC_TYPE, 2, abi::Free);
     nix::ioctl_readwrite!(user_to_phys, abi::IOC_TYPE, 4, abi::UserToPhys);
     nix::ioctl_readwrite!(phys_to_user, abi::IOC_TYPE, 5, abi::PhysToUser);
     nix::ioctl_write_ptr!(flush, abi::IOC_TYPE, 6, abi::Range);
+    nix::ioctl_none!(unknown, abi::IOC_TYPE, 0xff);
     nix::ioctl_write_ptr!(invalidate, abi::IOC_TYPE, 7, abi::Range);
 }
 
@@ -113,6 +115,23 @@ pub(crate) fn heap_alloc(heap: &File, bytes: usize) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Describes the pool.
+pub(crate) fn info(device: &File) -> io::Result<abi::Info> {
+    let mut info = abi::Info::default();
+    // SAFETY: The driver writes one `Info`, for which there is room, and keeps no pointer.
+    unsafe { ioctl::info(device.as_raw_fd(), &mut info) }?;
+    Ok(info)
+}
+
+/// A call that the driver does not know, which is the shortest ioctl.
+pub(crate) fn nothing(device: &File) -> io::Result<()> {
+    // SAFETY: The command has no argument.
+    match unsafe { ioctl::unknown(device.as_raw_fd()) } {
+        Err(nix::errno::Errno::ENOTTY) => Ok(()),
+        other => Err(io::Error::other(format!("the driver answers {other:?}"))),
+    }
+}
+
 /// Allocates a buffer of the fpgamem driver, without mapping it.
 pub(crate) fn alloc(device: &File, bytes: usize) -> io::Result<abi::Alloc> {
     let mut alloc = abi::Alloc {
@@ -155,6 +174,18 @@ pub(crate) fn phys_to_user(device: &File, phys_addr: u64) -> io::Result<u64> {
     // SAFETY: The driver reads and writes one `PhysToUser` and keeps no pointer.
     unsafe { ioctl::phys_to_user(device.as_raw_fd(), &mut request) }?;
     Ok(request.user_addr)
+}
+
+/// Tells a plugin of QEMU, where there is one, what follows: an instruction that does nothing else, with
+/// two numbers in registers.
+pub(crate) fn tell_plugin(bytes: usize, live: usize) {
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: The instruction is a hint without a meaning, which does nothing.
+    unsafe {
+        std::arch::asm!("hint #127", in("x0") bytes, in("x1") live, options(nomem, nostack));
+    }
+    #[cfg(not(target_arch = "aarch64"))]
+    let _ = (bytes, live);
 }
 
 /// The counter of the generic timer, and in which reading after that one, each 17 instructions after the

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What the library computes itself: places in an arena and in a pool, and translations.
+//!
+//! The device is the emulated one, which has the driver's block map in the process.
+
+use criterion::{BatchSize, BenchmarkId, Criterion};
+use fpgamem::{Arena, Device};
+use fpgamem_shared::block_map::{Alignment, BlockMap};
+use std::hint::black_box;
+
+/// Buffers of an arena that live beside the one that is measured.
+const LIVE: [usize; 3] = [0, 1000, 10_000];
+/// Other mappings of the process.
+const MAPPINGS: [usize; 3] = [0, 100, 2000];
+const SMALL: usize = 1000;
+const NR_BLOCKS: u32 = 65_536;
+
+fn device() -> Device {
+    Device::emulated().open().expect("memory for a region")
+}
+
+/// The life of a small buffer of an arena.
+fn arena(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("arena-life");
+    for live in LIVE {
+        let arena = Arena::new(&device());
+        let others: Vec<_> = (0..=live).map(|_| arena.alloc(SMALL)).collect();
+        group.bench_function(BenchmarkId::from_parameter(live), |bencher| {
+            bencher.iter(|| drop(arena.alloc(black_box(SMALL))));
+        });
+        drop(others);
+    }
+    group.finish();
+}
+
+/// The physical address of a mere address, among the mappings of a process.
+fn translate(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("any-to-phys");
+    for live in MAPPINGS {
+        let device = device();
+        let buffers: Result<Vec<_>, _> = (0..=live).map(|_| device.alloc(SMALL)).collect();
+        let buffers = buffers.expect("room in the region");
+        let address: *const u8 = &buffers[live / 2][SMALL / 2];
+        group.bench_function(BenchmarkId::from_parameter(live), |bencher| {
+            bencher.iter(|| device.phys_of(black_box(address)));
+        });
+    }
+    group.finish();
+}
+
+/// Blocks of a pool in which nothing, or every second block, is taken.
+fn block_map(criterion: &mut Criterion) {
+    let any = Alignment::new(1, 0).expect("one is a power of two");
+    let new = || {
+        let words = vec![0u64; BlockMap::<Vec<u64>>::words_for(NR_BLOCKS)];
+        BlockMap::new(words, NR_BLOCKS).expect("enough words")
+    };
+    let mut group = criterion.benchmark_group("block-map-life-of-4");
+    group.bench_function("empty", |bencher| {
+        let mut map = new();
+        bencher.iter(|| {
+            let blocks = map.alloc(black_box(4), any).expect("room");
+            map.free(blocks)
+        });
+    });
+    group.bench_function("checkerboard", |bencher| {
+        bencher.iter_batched_ref(
+            || {
+                let mut map = new();
+                let singles: Vec<_> = (0..NR_BLOCKS - 64).map(|_| map.alloc(1, any)).collect();
+                for single in singles.into_iter().step_by(2).flatten() {
+                    map.free(single).expect("it was allocated");
+                }
+                map
+            },
+            |map| {
+                let blocks = map.alloc(black_box(4), any).expect("room at the end");
+                map.free(blocks)
+            },
+            BatchSize::LargeInput,
+        );
+    });
+    group.finish();
+}
+
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    arena(&mut criterion);
+    translate(&mut criterion);
+    block_map(&mut criterion);
+    criterion.final_summary();
+}
