@@ -16,7 +16,10 @@ use crate::process::capture;
 use crate::python;
 use crate::recipe::{Known, Recipe};
 
+mod bitbake;
+mod expected;
 mod guide;
+mod layers;
 mod packages;
 mod parse;
 mod ptest;

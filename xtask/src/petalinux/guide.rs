@@ -16,7 +16,7 @@ use crate::files::files_below;
 use crate::process::capture;
 
 /// The guide.
-const GUIDE: &str = "docs/board-guide.md";
+pub(super) const GUIDE: &str = "docs/board-guide.md";
 
 /// Sources of the command, which sends its users to files of the repository.
 const TOOL: &str = "tool/src";
@@ -116,6 +116,24 @@ pub(super) fn check(context: &Context, packages: &BTreeSet<String>) -> Result<Ve
         }
     }
     Ok(problems)
+}
+
+/// Lines of BitBake's configuration in the guide, in their order.
+pub(super) fn settings(context: &Context) -> Result<String> {
+    let text = fs::read_to_string(context.root.join(GUIDE)).context(GUIDE)?;
+    let mut lines = String::new();
+    let assignment = |line: &&str| line.contains(":append") && line.ends_with('"');
+    for code in code(&text) {
+        let part = match &code {
+            Code::Span(part) | Code::Block(_, part) => part,
+        };
+        let wanted = part.lines().map(str::trim).filter(assignment);
+        wanted.for_each(|line| lines.push_str(&format!("{line}\n")));
+    }
+    if lines.is_empty() {
+        bail!("{GUIDE} has no line for BitBake's configuration");
+    }
+    Ok(lines)
 }
 
 /// Device-tree sources in the guide: nodes for a tree's root, or additions to nodes by label.
