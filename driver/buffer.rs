@@ -255,13 +255,13 @@ impl PfnMapped for Buffer {
     }
 
     fn vma_added(&self) {
-        self.pool.count_vma(self.blocks, true);
+        self.pool.add_vma(self.blocks, None);
     }
 
     fn vma_removed(&self, by_stranger: bool) {
         if by_stranger {
             self.orphaned.store(1, Relaxed);
         }
-        self.pool.count_vma(self.blocks, false);
+        self.pool.remove_vma(self.blocks);
     }
 }

@@ -122,14 +122,14 @@ impl misc::OpenFile for OpenFile {
             let phys_addr = pool.phys_addr_at(offset)?;
             (self.buffer_at(pool, phys_addr, len)?, phys_addr)
         };
-        if let Some(mm) = translate::address_space() {
-            let home = Home {
-                mm,
-                user_addr: vma.start(),
-            };
-            pool.set_home(buffer.blocks(), home);
-        }
-        vma::map(vma, phys_addr, pool.mmap_offset_of(phys_addr), buffer)
+        let blocks = buffer.blocks();
+        vma::map(vma, phys_addr, pool.mmap_offset_of(phys_addr), buffer)?;
+        let home = translate::address_space().map(|mm| Home {
+            mm,
+            user_addr: vma.start(),
+        });
+        pool.add_vma(blocks, home);
+        Ok(())
     }
 
     fn ioctl(&self, command: u32, arg: usize) -> Result {

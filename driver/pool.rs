@@ -314,21 +314,23 @@ impl Pool {
             home: None,
             device_owned: false,
         };
-        let start = Instant::<Monotonic>::now();
+        let mut begin = None;
         let limit = i64::from(self.quarantine_ms().min(MAX_WAIT_MS));
         let mut word = slot.map(|slot| (slot.area().clone(), slot.index()));
         let mut node = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
         let bytes = u64::from(count) << self.block_shift;
         let mut charge = None;
         loop {
-            // What is in quarantine is charged too.
-            drop(self.lock());
             let over_limit = match self.charge(bytes, &mut charge) {
-                Err(error) if error == EAGAIN => true,
-                result => {
-                    result?;
-                    false
+                Err(error) if error == EAGAIN => {
+                    // What is in quarantine is charged too, until somebody looks.
+                    drop(self.lock());
+                    match self.charge(bytes, &mut charge) {
+                        Err(error) if error == EAGAIN => true,
+                        result => result.map(|()| false)?,
+                    }
                 }
+                result => result.map(|()| false)?,
             };
             let mut state = self.lock();
             if state.retired {
@@ -346,7 +348,8 @@ impl Pool {
                 .filter(|_| could_fit);
             drop(state);
 
-            let left = limit.saturating_sub(start.elapsed().as_nanos() / 1_000_000);
+            let begin: &Instant<Monotonic> = begin.get_or_insert_with(Instant::now);
+            let left = limit.saturating_sub(begin.elapsed().as_nanos() / 1_000_000);
             let Some(expiry) = expiry.filter(|_| left > 0) else {
                 self.counters.failures.add(1);
                 return Err(ENOMEM);
@@ -547,20 +550,19 @@ impl Pool {
         }
     }
 
-    /// Counts a VMA over a buffer that came or went.
-    pub(crate) fn count_vma(&self, blocks: BlockRange, added: bool) {
+    /// Counts a VMA over a buffer that came, and remembers where it is if that is told.
+    pub(crate) fn add_vma(&self, blocks: BlockRange, home: Option<Home>) {
         self.update(blocks, |record| {
-            record.vmas = if added {
-                record.vmas.saturating_add(1)
-            } else {
-                record.vmas.saturating_sub(1)
-            };
+            record.vmas = record.vmas.saturating_add(1);
+            record.home = home.or(record.home);
         });
     }
 
-    /// Remembers where a buffer was mapped.
-    pub(crate) fn set_home(&self, blocks: BlockRange, home: Home) {
-        self.update(blocks, |record| record.home = Some(home));
+    /// Counts a VMA over a buffer that went.
+    pub(crate) fn remove_vma(&self, blocks: BlockRange) {
+        self.update(blocks, |record| {
+            record.vmas = record.vmas.saturating_sub(1);
+        });
     }
 
     /// Remembers whether the device may access a buffer.

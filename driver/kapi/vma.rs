@@ -193,7 +193,7 @@ pub(super) fn dirty(mut prot: bindings::pgprot_t, writable: bool) -> bindings::p
 }
 
 /// Maps the page frames from physical address `phys_addr` on into all of `vma`, whose offsets
-/// become those from `offset` on. The VMA takes over the reference `object`.
+/// become those from `offset` on. The VMA takes over the reference `object`, whose owner counts it.
 ///
 /// What whole huge pages can map is left to the first access; the rest is entered at once.
 ///
@@ -248,7 +248,6 @@ pub(crate) fn map<T: PfnMapped>(
         entered?;
     }
 
-    object.vma_added();
     let operations: *const VmOperations<T> = T::vm_operations();
     // SAFETY: The VMA is being set up, nobody else accesses it; the table is static.
     unsafe { (*raw).vm_ops = operations.cast() };
