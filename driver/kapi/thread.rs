@@ -95,6 +95,9 @@ impl<W: Work> Thread<W> {
 impl<W: Work> Drop for Thread<W> {
     fn drop(&mut self) {
         self.work.stop();
+        // Else its end would wait for everybody else.
+        // SAFETY: By the type invariant the thread exists.
+        unsafe { set_user_nice(self.task.as_ptr(), 0) };
         // SAFETY: By the type invariant this is a thread that was not stopped before.
         unsafe { kthread_stop(self.task.as_ptr()) };
         // SAFETY: The reference is this value's, and nothing uses it any more.
