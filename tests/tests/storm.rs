@@ -26,7 +26,7 @@ const WORKERS: usize = 6;
 
 /// How long a storm may take: three times what it takes in an emulator, and some.
 fn limit(deaths: u64) -> Duration {
-    Duration::from_secs(setting("FPGAMEM_STORM_SECONDS", 30 + deaths * 3 / 20))
+    Duration::from_secs(setting("FPGAMEM_STORM_SECONDS", 60 + deaths * 3 / 20))
 }
 
 /// A number from the environment.
