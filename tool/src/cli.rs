@@ -123,8 +123,8 @@ pub(crate) fn completions(shell: Shell) -> Result<Verdict, Failure> {
 
 /// Prints or writes man pages.
 pub(crate) fn man(directory: Option<&Path>) -> Result<Verdict, Failure> {
-    // The global options belong to each command's page too.
-    let mut command = Arguments::command();
+    // The global options belong to each command's page too; help needs no pages of its own.
+    let mut command = Arguments::command().disable_help_subcommand(true);
     command.build();
     if let Some(directory) = directory {
         let written = clap_mangen::generate_to(command, directory);

@@ -250,9 +250,15 @@ fn every_command_has_a_man_page() {
         names.contains(&"doctor") && names.contains(&"map"),
         "{help}"
     );
-    for name in names.into_iter().filter(|name| *name != "help") {
+    for name in names.iter().filter(|name| **name != "help") {
         assert!(folder.join(format!("fpgamem-{name}.1")).exists(), "{name}");
     }
+    let pages = std::fs::read_dir(&folder).unwrap().count();
+    assert_eq!(
+        pages,
+        names.len(),
+        "one for each command but help, and one for all"
+    );
     std::fs::remove_dir_all(&folder).unwrap();
     assert!(refusal(&["man", "/nonexistent"]).contains("/nonexistent"));
 }

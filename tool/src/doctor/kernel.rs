@@ -84,7 +84,7 @@ fn configuration(system: &System, release: &str) -> Vec<Finding> {
     for (name, why) in NEEDED {
         if state(name) != Some("y") {
             let text = format!("CONFIG_{name} is not set: {why}");
-            let mend = "build the kernel with petalinux/files/fpgamem.cfg";
+            let mend = "build the kernel with petalinux/dynamic-layers/xilinx/recipes-kernel/linux/files/fpgamem.cfg";
             findings.push(Finding::bad("configuration", text, mend));
         }
     }

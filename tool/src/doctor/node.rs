@@ -90,7 +90,7 @@ fn group(system: &System) -> Option<Group> {
 fn permissions(name: &str, mode: u32, gid: u32, group: Option<&Group>) -> Finding {
     let text = format!("{name} has mode {:o} and group {gid}", mode & 0o7777);
     let rule =
-        "copy petalinux/files/70-fpgamem.rules to /etc/udev/rules.d/, then: udevadm control \
+        "copy petalinux/recipes-core/fpgamem-udev/files/70-fpgamem.rules to /etc/udev/rules.d/, then: udevadm control \
                 --reload && udevadm trigger";
     let Some(group) = group else {
         let mend = format!("groupadd -r {GROUP_NAME}; {rule}; until then it is root's alone");
