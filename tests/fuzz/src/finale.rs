@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What a run does once, at its end, because it takes long or ends every open file: waiting for a
-//! quarantine, and unbinding the device.
+//! What a run does once, at its end, because it takes long, ends every open file or changes what all
+//! users may have: waiting for a quarantine, a limit, and unbinding the device.
 
+use crate::coverage::Trace;
 use crate::fuzzer::{same, Fuzzer};
 use crate::mappings::{FIXED_NOREPLACE, READ, SHARED};
 use crate::sys::PAGE;
 use fpgamem_shared::paddle_abi as paddle;
-use fpgamem_tests::{abi, driver, request, Errno, Node};
+use fpgamem_tests::user_limit::{become_user, UserLimit};
+use fpgamem_tests::{abi, driver, in_child, request, Errno, Node, Stats};
+
+/// A user without any rights.
+const NOBODY: u32 = 65534;
 
 /// A command of each kind that the native node takes, and Paddle's.
 const NATIVE: [u32; 12] = [
@@ -91,5 +96,42 @@ impl Fuzzer {
         self.model.counts.frees += 2;
         self.model.counts.quarantined += 1;
         Ok(())
+    }
+
+    /// A user without rights gets as much as the module's limit says, by handles and by mappings.
+    pub(crate) fn exceed_limit(&self) -> Result<(), String> {
+        let block = self.model.block_bytes;
+        let _limit = UserLimit::new(3 * block);
+        in_child(|| {
+            let trace = Trace::start().expect("KCOV, if it is wanted");
+            let node = Node::open();
+            become_user(NOBODY);
+            let two = node.alloc(request(2 * block)).expect("within the limit");
+            let beyond = node.alloc(request(2 * block)).map(drop);
+            assert_eq!(beyond, Err(Errno::ENOMEM), "beyond the limit");
+            let third = node.map(block).expect("up to the limit");
+            assert_eq!(node.map(block).map(drop), Err(Errno::ENOMEM));
+            node.free(two.handle).expect("the handle is good");
+            let again = node.map(2 * block).expect("what was freed is free to use");
+            drop((third, again));
+            if let Some(trace) = &trace {
+                trace.collect();
+            }
+        });
+        Ok(())
+    }
+
+    /// Unbinds the device while nobody uses its pool, which ends the pool: the next one has counts of
+    /// its own.
+    pub(crate) fn renew(&mut self) -> Result<(), String> {
+        let device = driver::device_name();
+        driver::unbind(&device).map_err(|error| format!("unbind: {error}"))?;
+        let late = self.node.alloc(request(1)).map(drop);
+        same("ALLOC without a device", Err(Errno::ENODEV), late)?;
+        driver::bind(&device).map_err(|error| format!("bind: {error}"))?;
+        self.node = Node::open();
+        let stats = Stats::read();
+        same("allocations of a new pool", 0, stats.allocations)?;
+        same("its free blocks", stats.blocks, stats.blocks_free)
     }
 }

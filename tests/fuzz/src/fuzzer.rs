@@ -272,6 +272,8 @@ impl Fuzzer {
         self.debugfs()?;
         self.wait_for_quarantine()?;
         self.debugfs()?;
+        self.exceed_limit()?;
+        self.renew()?;
         self.collect();
         Ok(())
     }
