@@ -60,6 +60,7 @@ mod kapi {
     pub(crate) mod vma;
 }
 
+mod blocks;
 mod buffer;
 mod debug;
 mod driver;

@@ -3,6 +3,7 @@
 //! A pool: one region, and who has which blocks of it.
 
 use crate::{
+    blocks,
     buffer::{Buffer, Client},
     debug::Counters,
     kapi::{
@@ -16,7 +17,7 @@ use crate::{
     scrub::Next,
     shared::{
         abi,
-        block_map::{Alignment, BlockMap, BlockRange},
+        block_map::{Alignment, BlockRange},
         scrub_map::ScrubMap,
     },
     state::{Home, Owner, Record, Released, State, Taken},
@@ -44,32 +45,6 @@ const MAX_WAIT_MS: u32 = 2000;
 const SCRUB_TURN_BYTES: usize = 16 << 10;
 /// Milliseconds after which a waiting allocation looks whether a buffer has been freed meanwhile.
 const LOOK_AGAIN_MS: u32 = 50;
-
-/// Storage of a block map.
-pub(crate) struct Words(KVVec<u64>);
-
-impl Words {
-    /// `count` words.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM` if there is no memory for them.
-    pub(crate) fn new(count: usize) -> Result<Self> {
-        Ok(Self(KVVec::from_elem(0, count, GFP_KERNEL)?))
-    }
-}
-
-impl AsRef<[u64]> for Words {
-    fn as_ref(&self) -> &[u64] {
-        &self.0
-    }
-}
-
-impl AsMut<[u64]> for Words {
-    fn as_mut(&mut self) -> &mut [u64] {
-        &mut self.0
-    }
-}
 
 /// What to allocate.
 #[derive(Clone, Copy)]
@@ -116,8 +91,8 @@ impl Pool {
     /// `ENOMEM` if the kernel's memory or address space is exhausted.
     pub(crate) fn new(extent: Extent, block_shift: u32, quarantine_ms: u32) -> Result<Arc<Self>> {
         let nr_blocks = u32::try_from(extent.bytes >> block_shift).map_err(|_| EINVAL)?;
-        let words = || Words::new(BlockMap::<Words>::words_for(nr_blocks));
-        let map = BlockMap::new(words()?, nr_blocks).map_err(|_| EINVAL)?;
+        let map = blocks::free_map(nr_blocks, extent.start >> block_shift)?;
+        let words = || blocks::zeroes(nr_blocks.div_ceil(u64::BITS) as usize);
         let scrub = ScrubMap::new(words()?, words()?, nr_blocks).map_err(|_| EINVAL)?;
         let region = Region::map(extent)?;
         let name = CString::try_from_fmt(fmt!("fpgamem/{:x}", extent.start))?;
@@ -479,12 +454,7 @@ impl Pool {
             return Err(EINVAL);
         }
         let blocks = u32::try_from((align >> self.block_shift).max(1)).map_err(|_| EINVAL)?;
-        Alignment::new(blocks, self.phase()).ok_or(EINVAL)
-    }
-
-    /// The number of blocks from physical address 0 to the region.
-    fn phase(&self) -> u64 {
-        self.region.extent().start >> self.block_shift
+        Alignment::new(blocks).ok_or(EINVAL)
     }
 
     /// Takes blocks back; their buffer is being dropped. `suspect` if the device may still write to
@@ -593,7 +563,7 @@ impl Pool {
     /// Fills in what the INFO ioctl says of the pool.
     pub(crate) fn describe(&self, info: &mut abi::Info) {
         let state = self.lock();
-        let largest = state.map().largest_free_by_alignment(self.phase());
+        let largest = state.map().largest_free_by_alignment();
         info.free_bytes = u64::from(state.map().nr_free()) << self.block_shift;
         info.quarantined_bytes = u64::from(state.nr_quarantined()) << self.block_shift;
         info.nr_buffers = state.nr_buffers();

@@ -8,10 +8,10 @@
 //! pool next ends what is over.
 
 use crate::{
+    blocks::{Map, Storage},
     limit::Charge,
-    pool::Words,
     shared::{
-        block_map::{Alignment, BlockMap, BlockRange},
+        block_map::{Alignment, BlockRange},
         scrub_map::ScrubMap,
     },
     status::Area,
@@ -126,9 +126,9 @@ pub(crate) enum Released {
 
 /// What is protected by the pool's lock.
 pub(crate) struct State {
-    map: BlockMap<Words>,
+    map: Map,
     /// What must be cleared, and what need not be.
-    pub(crate) scrub: ScrubMap<Words>,
+    pub(crate) scrub: ScrubMap<Storage<u64>>,
     /// The block that the scrubber is at.
     pub(crate) scrubbing: Option<u32>,
     /// Whether there is a scrubber.
@@ -146,7 +146,7 @@ pub(crate) struct State {
 
 impl State {
     /// All blocks are free.
-    pub(crate) fn new(map: BlockMap<Words>, scrub: ScrubMap<Words>) -> Self {
+    pub(crate) fn new(map: Map, scrub: ScrubMap<Storage<u64>>) -> Self {
         Self {
             map,
             scrub,
@@ -162,7 +162,7 @@ impl State {
     }
 
     /// The map of the blocks.
-    pub(crate) fn map(&self) -> &BlockMap<Words> {
+    pub(crate) fn map(&self) -> &Map {
         &self.map
     }
 

@@ -7,11 +7,11 @@
 //! writes there can do more than quarantine its own blocks.
 
 use crate::{
+    blocks::{self, Map},
     kapi::shared_pages::SharedPages,
-    pool::Words,
     shared::{
         abi,
-        block_map::{Alignment, BlockMap, BlockRange},
+        block_map::{Alignment, BlockRange},
     },
 };
 use kernel::{
@@ -27,7 +27,7 @@ use kernel::{
 pub(crate) struct Area {
     pages: SharedPages,
     #[pin]
-    slots: Mutex<BlockMap<Words>>,
+    slots: Mutex<Map>,
 }
 
 impl Area {
@@ -43,8 +43,7 @@ impl Area {
         }
         let pages = SharedPages::new(usize::try_from(bytes)?.div_ceil(PAGE_SIZE))?;
         let nr_slots = u32::try_from(pages.words())?;
-        let words = Words::new(BlockMap::<Words>::words_for(nr_slots))?;
-        let slots = BlockMap::new(words, nr_slots).map_err(|_| EINVAL)?;
+        let slots = blocks::free_map(nr_slots, 0)?;
         Arc::pin_init(
             pin_init!(Self {
                 pages,

@@ -1,17 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The block map: which blocks of a region are allocated, as a bitmap.
+//! The block map: which blocks of a region are allocated, as a bitmap with an index of free runs.
 //!
 //! A pure data structure: it has no lock, no memory of its own and knows no addresses. Blocks are
-//! numbered from 0. The caller supplies the words of the bitmap and serializes access.
+//! numbered from 0. The caller supplies the memory and serializes access.
 //!
-//! Searches go by words, not by blocks: their cost is proportional to the number of words plus the
-//! number of free runs they pass. Nothing here panics. Sums and differences that the invariants
-//! keep in range are nevertheless written saturating, because an overflow check would be a panic.
+//! A search takes a step for each eightfold of the number of blocks, whatever is allocated and whatever
+//! the alignment. A change takes as many for each alignment that it matters to, and writes the words of
+//! its blocks.
+//! Nothing here panics. Sums and differences that the invariants keep in range are nevertheless
+//! written saturating or wrapping, because an overflow check would be a panic.
+
+mod bits;
+mod index;
+pub(super) mod steps;
+mod tournament;
+mod word;
 
 use core::iter;
 
-const BLOCKS_PER_WORD: u32 = u64::BITS;
+use index::{Layout, MAX_BLOCKS};
 
 /// Number of alignments that an [`Alignment`] can express: 1, 2, 4, … 2^31 blocks.
 pub const NR_ALIGNMENTS: usize = 32;
@@ -66,62 +74,70 @@ impl BlockRange {
         self.start <= block && block < self.end()
     }
 
-    /// The words of the bitmap that the run touches: index of each and the mask of its blocks.
+    /// The words of a bitmap of blocks that the run touches: index of each and the mask of its blocks.
     pub(super) fn word_masks(self) -> impl Iterator<Item = (u32, u64)> {
-        let (start, end) = (self.start, self.end());
-        (start / BLOCKS_PER_WORD..end.div_ceil(BLOCKS_PER_WORD)).map(move |index| {
-            let base = index.saturating_mul(BLOCKS_PER_WORD);
-            let skipped = start.saturating_sub(base);
-            let covered = end.saturating_sub(base).min(BLOCKS_PER_WORD);
-            let mask = u64::MAX.wrapping_shl(skipped)
-                & u64::MAX.wrapping_shr(BLOCKS_PER_WORD.saturating_sub(covered));
-            (index, mask)
-        })
+        bits::masks([self.start, self.end()])
     }
 }
 
-/// At which blocks a run may start: those where `block + phase` is a multiple of the alignment.
+/// At which blocks a run may start: those where `block + phase` is a multiple of the alignment, with
+/// the phase of the map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Alignment {
-    /// INVARIANT: a power of two minus 1.
-    mask: u32,
-    phase: u32,
+    /// INVARIANT: below [`NR_ALIGNMENTS`].
+    shift: u32,
 }
 
 impl Alignment {
     /// Any block will do.
-    pub const ONE: Self = Self { mask: 0, phase: 0 };
+    pub const ONE: Self = Self { shift: 0 };
 
     /// Alignment to `blocks` blocks; `None` if that is not a power of two.
-    ///
-    /// `phase` says how far block 0 itself is past an aligned place. The base address of the region
-    /// divided by the block size is the phase that aligns physical addresses.
-    pub const fn new(blocks: u32, phase: u64) -> Option<Self> {
+    pub const fn new(blocks: u32) -> Option<Self> {
         if !blocks.is_power_of_two() {
             return None;
         }
-        let mask = blocks.wrapping_sub(1);
-        // The alignment divides 2^32: the upper half does not matter.
-        let phase = (phase & 0xffff_ffff) as u32 & mask;
-        Some(Self { mask, phase })
-    }
-
-    /// The longest part of `run` that starts aligned.
-    pub(super) fn aligned_tail(self, run: BlockRange) -> Option<BlockRange> {
-        // Wrapping is right: the alignment divides 2^32.
-        let past = run.start.wrapping_add(self.phase) & self.mask;
-        let start = run.start.checked_add(past.wrapping_neg() & self.mask)?;
-        BlockRange::between(start, run.end())
+        Some(Self {
+            shift: blocks.trailing_zeros(),
+        })
     }
 }
 
-/// Why [`BlockMap::new`] failed: the storage has too few words.
+/// The memory that a map needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StorageTooSmall {
-    /// Words that the map needs.
-    pub needed_words: usize,
-    /// Words that the storage has.
+pub struct StorageSize {
+    /// Words of the bitmap.
     pub words: usize,
+    /// Entries of the index.
+    pub nodes: usize,
+}
+
+impl StorageSize {
+    /// What a map of `nr_blocks` blocks with this phase needs; `None` if it would have more than 2^30.
+    pub fn of(nr_blocks: u32, phase: u64) -> Option<Self> {
+        layout(nr_blocks, phase).map(Self::of_layout)
+    }
+
+    fn of_layout(layout: Layout) -> Self {
+        Self {
+            words: layout.bits.nr_words,
+            nodes: layout.nr_nodes as usize,
+        }
+    }
+}
+
+/// Why [`BlockMap::new`] failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NewError {
+    /// A map has at most 2^30 blocks.
+    TooManyBlocks,
+    /// The storage is too small.
+    StorageTooSmall {
+        /// What the map needs.
+        needed: StorageSize,
+        /// What there is.
+        given: StorageSize,
+    },
 }
 
 /// Why [`BlockMap::alloc`] failed. The map is unchanged.
@@ -150,42 +166,58 @@ pub enum FreeError {
 
 /// Which blocks are allocated.
 ///
-/// INVARIANT: bit `b % 64` of word `b / 64` is set if and only if block `b` is allocated; the bits
-/// of blocks that do not exist are clear. `nr_free` blocks are not allocated.
+/// INVARIANT: the bits of free blocks are clear, all others are set. `nr_free` blocks are free. The
+/// nodes say what the bits say.
 #[derive(Debug)]
-pub struct BlockMap<S> {
-    words: S,
+pub struct BlockMap<W, N> {
+    words: W,
+    nodes: N,
+    layout: Layout,
+    phase: u64,
     nr_blocks: u32,
     nr_free: u32,
 }
 
-impl<S: AsRef<[u64]> + AsMut<[u64]>> BlockMap<S> {
-    /// Number of words that a map of `nr_blocks` blocks needs.
-    pub const fn words_for(nr_blocks: u32) -> usize {
-        nr_blocks.div_ceil(BLOCKS_PER_WORD) as usize
-    }
-
-    /// A map of `nr_blocks` free blocks. What `words` holds is overwritten; words beyond
-    /// [`Self::words_for`] are not used.
+impl<W, N> BlockMap<W, N>
+where
+    W: AsRef<[u64]> + AsMut<[u64]>,
+    N: AsRef<[u32]> + AsMut<[u32]>,
+{
+    /// A map of `nr_blocks` free blocks. What the storage holds is overwritten; what is beyond
+    /// [`StorageSize::of`] is not used.
+    ///
+    /// `phase` says how far block 0 itself is past an aligned place. The base address of the region
+    /// divided by the block size is the phase that aligns physical addresses.
     ///
     /// # Errors
     ///
-    /// [`StorageTooSmall`] if `words` has fewer than [`Self::words_for`] words.
-    pub fn new(mut words: S, nr_blocks: u32) -> Result<Self, StorageTooSmall> {
-        let needed_words = Self::words_for(nr_blocks);
-        let storage = words.as_mut();
-        if storage.len() < needed_words {
-            return Err(StorageTooSmall {
-                needed_words,
-                words: storage.len(),
-            });
+    /// - [`NewError::TooManyBlocks`] if there are more than 2^30.
+    /// - [`NewError::StorageTooSmall`] if the storage has less than [`StorageSize::of`].
+    pub fn new(mut words: W, mut nodes: N, nr_blocks: u32, phase: u64) -> Result<Self, NewError> {
+        let layout = layout(nr_blocks, phase).ok_or(NewError::TooManyBlocks)?;
+        let needed = StorageSize::of_layout(layout);
+        let given = StorageSize {
+            words: words.as_ref().len(),
+            nodes: nodes.as_ref().len(),
+        };
+        if given.words < needed.words || given.nodes < needed.nodes {
+            return Err(NewError::StorageTooSmall { needed, given });
         }
-        storage.fill(0);
-        Ok(Self {
+        words.as_mut().fill(0);
+        nodes.as_mut().fill(0);
+        layout.bits.write(words.as_mut(), layout.all_bits(), true);
+        let mut map = Self {
             words,
+            nodes,
+            layout,
+            phase,
             nr_blocks,
-            nr_free: nr_blocks,
-        })
+            nr_free: 0,
+        };
+        if let Some(all) = BlockRange::new(0, nr_blocks) {
+            map.clear(all);
+        }
+        Ok(map)
     }
 
     /// Number of blocks.
@@ -213,22 +245,23 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> BlockMap<S> {
         if count == 0 {
             return Err(AllocError::ZeroCount);
         }
-        let no_room = AllocError::NoRoom {
+        let start = self.find(count, alignment).ok_or(AllocError::NoRoom {
             requested: count,
             free: self.nr_free,
-        };
-        if count > self.nr_free {
-            return Err(no_room);
-        }
-        let start = self
-            .free_runs()
-            .filter_map(|run| alignment.aligned_tail(run))
-            .find(|tail| tail.count >= count)
-            .ok_or(no_room)?
-            .start;
+        })?;
         let range = BlockRange { start, count };
         self.set(range);
         Ok(range)
+    }
+
+    /// The lowest block from which on `count` are free, aligned.
+    fn find(&self, count: u32, alignment: Alignment) -> Option<u32> {
+        if alignment.shift > self.layout.coarsest {
+            let start = self.only_aligned(alignment)?;
+            return (self.free_from(start) >= count).then_some(start);
+        }
+        let (words, nodes) = (self.words.as_ref(), self.nodes.as_ref());
+        self.layout.lowest(words, nodes, count, alignment.shift)
     }
 
     /// Frees a run. It need not be what one call of [`Self::alloc`] returned: a part of that, or
@@ -242,18 +275,20 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> BlockMap<S> {
         if range.end() > self.nr_blocks {
             return Err(FreeError::OutOfRange);
         }
-        if self.next_free(range.start) < range.end() {
+        let bits = self.layout.bits_of(range);
+        if !self.layout.bits.all_set(self.words.as_ref(), bits) {
             return Err(FreeError::NotAllocated);
         }
         self.clear(range);
         Ok(())
     }
 
-    /// The maximal runs of free blocks, lowest first.
+    /// The maximal runs of free blocks, lowest first. The time for all of them is proportional to the
+    /// number of words and of runs.
     pub fn free_runs(&self) -> impl Iterator<Item = BlockRange> + '_ {
         let mut from = 0;
         iter::from_fn(move || {
-            let start = self.next_free(from);
+            let start = self.layout.next_free(self.words.as_ref(), from);
             from = self.next_allocated(start);
             BlockRange::between(start, from)
         })
@@ -261,76 +296,62 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> BlockMap<S> {
 
     /// Number of blocks of the longest run that [`Self::alloc`] would find now at this alignment.
     pub fn largest_free(&self, alignment: Alignment) -> u32 {
-        self.free_runs()
-            .filter_map(|run| alignment.aligned_tail(run))
-            .map(BlockRange::count)
-            .max()
-            .unwrap_or(0)
+        if alignment.shift <= self.layout.coarsest {
+            return self.layout.longest(self.nodes.as_ref(), alignment.shift);
+        }
+        self.only_aligned(alignment)
+            .map_or(0, |start| self.free_from(start))
     }
 
-    /// [`Self::largest_free`] for every alignment in one pass: entry `i` is about alignment to
-    /// `1 << i` blocks with the given phase.
-    pub fn largest_free_by_alignment(&self, phase: u64) -> [u32; NR_ALIGNMENTS] {
+    /// [`Self::largest_free`] for every alignment: entry `i` is about alignment to `1 << i` blocks.
+    pub fn largest_free_by_alignment(&self) -> [u32; NR_ALIGNMENTS] {
         let mut largest = [0; NR_ALIGNMENTS];
-        for run in self.free_runs() {
-            for (shift, longest) in (0..u32::BITS).zip(largest.iter_mut()) {
-                let tail = Alignment::new(1u32.wrapping_shl(shift), phase)
-                    .and_then(|alignment| alignment.aligned_tail(run));
-                // What holds no aligned block holds none of a coarser alignment.
-                let Some(tail) = tail else { break };
-                *longest = tail.count.max(*longest);
-            }
+        for (shift, longest) in (0..).zip(largest.iter_mut()) {
+            *longest = self.largest_free(Alignment { shift });
         }
         largest
     }
 
-    /// The first free block at or after `from`; `nr_blocks` if there is none. `from` is at most
-    /// `nr_blocks`.
-    fn next_free(&self, from: u32) -> u32 {
-        self.next_set(from, |word| !word)
+    /// The block that is aligned, to more blocks than the map has.
+    fn only_aligned(&self, alignment: Alignment) -> Option<u32> {
+        let mask = 1u64.wrapping_shl(alignment.shift).wrapping_sub(1);
+        let block = u32::try_from(self.phase.wrapping_neg() & mask).ok()?;
+        (block < self.nr_blocks).then_some(block)
     }
 
-    /// The first allocated block at or after `from`; `nr_blocks` if there is none.
+    /// How many blocks are free from `block` on.
+    fn free_from(&self, block: u32) -> u32 {
+        self.next_allocated(block).saturating_sub(block)
+    }
+
+    /// The first allocated block at or after `from`, or the number of blocks.
     fn next_allocated(&self, from: u32) -> u32 {
-        self.next_set(from, |word| word)
-    }
-
-    /// The first block at or after `from` whose bit is set in `view` of its word; `nr_blocks` if
-    /// there is none.
-    fn next_set(&self, from: u32, view: impl Fn(u64) -> u64) -> u32 {
-        let index = from / BLOCKS_PER_WORD;
-        let words = self.words.as_ref();
-        let words = words.get(index as usize..).unwrap_or_default();
-        let mut base = index.saturating_mul(BLOCKS_PER_WORD);
-        let mut mask = u64::MAX.wrapping_shl(from % BLOCKS_PER_WORD);
-        for &word in words {
-            let found = view(word) & mask;
-            if found != 0 {
-                return base.saturating_add(found.trailing_zeros());
-            }
-            base = base.saturating_add(BLOCKS_PER_WORD);
-            mask = u64::MAX;
-        }
-        self.nr_blocks
+        self.layout.next_allocated(self.words.as_ref(), from)
     }
 
     /// Marks a free run that is in the map allocated.
     fn set(&mut self, range: BlockRange) {
-        for (index, mask) in range.word_masks() {
-            if let Some(word) = self.words.as_mut().get_mut(index as usize) {
-                *word |= mask;
-            }
-        }
+        self.change(range, false);
         self.nr_free = self.nr_free.saturating_sub(range.count);
     }
 
     /// Marks an allocated run that is in the map free.
     fn clear(&mut self, range: BlockRange) {
-        for (index, mask) in range.word_masks() {
-            if let Some(word) = self.words.as_mut().get_mut(index as usize) {
-                *word &= !mask;
-            }
-        }
+        self.change(range, true);
         self.nr_free = self.nr_free.saturating_add(range.count);
     }
+
+    fn change(&mut self, range: BlockRange, free: bool) {
+        let words = self.words.as_mut();
+        let bits = self.layout.bits_of(range);
+        self.layout.bits.write(words, bits, !free);
+        self.layout.refresh(words, self.nodes.as_mut(), range, free);
+    }
+}
+
+/// The layout of a map; one without blocks has that of one with a block that is never free.
+fn layout(nr_blocks: u32, phase: u64) -> Option<Layout> {
+    // The block that is aligned to more than the map has is found without the layout.
+    let phase = (phase & 0xffff_ffff) as u32;
+    (nr_blocks <= MAX_BLOCKS).then(|| Layout::new(nr_blocks.max(1), phase))
 }

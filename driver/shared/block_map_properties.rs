@@ -2,7 +2,9 @@
 
 //! The block map against a naive model: one `bool` per block and loops over all of them.
 
-use super::block_map::{Alignment, AllocError, BlockMap, BlockRange, FreeError, NR_ALIGNMENTS};
+use super::block_map::{
+    Alignment, AllocError, BlockMap, BlockRange, FreeError, StorageSize, NR_ALIGNMENTS,
+};
 use proptest::prelude::*;
 use std::vec;
 use std::vec::Vec;
@@ -85,9 +87,20 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
     prop::collection::vec(op, 1..80)
 }
 
+fn long_ops() -> impl Strategy<Value = Vec<Op>> {
+    let counts = prop_oneof![1u32..70, 60u32..140, 100u32..3000];
+    let op = prop_oneof![
+        5 => (counts, prop_oneof![3 => Just(0u32), 2 => 0u32..14])
+            .prop_map(|(count, align_shift)| Op::Alloc { count, align_shift }),
+        4 => any::<usize>().prop_map(|nth| Op::FreeHeld { nth }),
+        2 => (0u32..5000, 1u32..600).prop_map(|(start, count)| Op::FreeAny { start, count }),
+    ];
+    prop::collection::vec(op, 1..60)
+}
+
 /// One map, its model, and the runs that have been handed out and not been freed since.
 struct Pair {
-    map: BlockMap<Vec<u64>>,
+    map: BlockMap<Vec<u64>, Vec<u32>>,
     model: Model,
     held: Vec<BlockRange>,
     phase: u64,
@@ -95,8 +108,9 @@ struct Pair {
 
 impl Pair {
     fn new(nr_blocks: u32, phase: u64) -> Self {
-        let words = vec![u64::MAX; BlockMap::<Vec<u64>>::words_for(nr_blocks)];
-        let map = BlockMap::new(words, nr_blocks).unwrap();
+        let size = StorageSize::of(nr_blocks, phase).unwrap();
+        let (words, nodes) = (vec![u64::MAX; size.words], vec![u32::MAX; size.nodes]);
+        let map = BlockMap::new(words, nodes, nr_blocks, phase).unwrap();
         Self {
             map,
             model: Model(vec![false; nr_blocks as usize]),
@@ -123,7 +137,7 @@ impl Pair {
             }),
             Some(start) => Ok(BlockRange::new(u32::try_from(start).unwrap(), count).unwrap()),
         };
-        let alignment = Alignment::new(align, self.phase).unwrap();
+        let alignment = Alignment::new(align).unwrap();
         let result = self.map.alloc(count, alignment);
         prop_assert_eq!(result, expected);
         if let Ok(run) = result {
@@ -162,10 +176,10 @@ impl Pair {
         let mut largest = [0; NR_ALIGNMENTS];
         for (shift, longest) in largest.iter_mut().enumerate() {
             *longest = model.largest_free(1 << shift, self.phase);
-            let alignment = Alignment::new(1 << shift, self.phase).unwrap();
+            let alignment = Alignment::new(1 << shift).unwrap();
             prop_assert_eq!(map.largest_free(alignment), *longest);
         }
-        prop_assert_eq!(map.largest_free_by_alignment(self.phase), largest);
+        prop_assert_eq!(map.largest_free_by_alignment(), largest);
         Ok(())
     }
 }
@@ -191,9 +205,29 @@ proptest! {
         for op in ops {
             pair.apply(op)?;
         }
-        let alignment = Alignment::new(1 << align_shift, phase).unwrap();
+        let alignment = Alignment::new(1 << align_shift).unwrap();
         let largest = pair.map.largest_free(alignment);
         prop_assert!(pair.map.alloc(largest + 1, alignment).is_err());
         prop_assert_eq!(pair.map.alloc(largest, alignment).is_ok(), largest > 0);
+    }
+}
+
+proptest! {
+    // The model looks at every block.
+    #![proptest_config(ProptestConfig {
+        cases: ProptestConfig::default().cases / 8,
+        ..ProptestConfig::default()
+    })]
+
+    /// The same where the index has several levels and runs are long.
+    #[test]
+    fn large_maps_behave_as_the_model(
+        nr_blocks in 1000u32..5000, phase in 0u64..1 << 38, ops in long_ops(),
+    ) {
+        let mut pair = Pair::new(nr_blocks, phase);
+        for op in ops {
+            pair.apply(op)?;
+        }
+        pair.check()?;
     }
 }

@@ -3,56 +3,105 @@
 //! The block map by examples; `block_map_properties.rs` has the comparison with a model.
 
 use super::block_map::{
-    Alignment, AllocError, BlockMap, BlockRange, FreeError, StorageTooSmall, NR_ALIGNMENTS,
+    Alignment, AllocError, BlockRange, FreeError, NewError, StorageSize, NR_ALIGNMENTS,
 };
 use std::vec;
 use std::vec::Vec;
 
+type BlockMap = super::block_map::BlockMap<Vec<u64>, Vec<u32>>;
+
 /// An empty map with its storage filled with ones, as recycled memory might be.
-fn map(nr_blocks: u32) -> BlockMap<Vec<u64>> {
-    let words = BlockMap::<Vec<u64>>::words_for(nr_blocks);
-    BlockMap::new(vec![u64::MAX; words], nr_blocks).unwrap()
+fn map(nr_blocks: u32) -> BlockMap {
+    map_at(nr_blocks, 0)
+}
+
+fn map_at(nr_blocks: u32, phase: u64) -> BlockMap {
+    let size = StorageSize::of(nr_blocks, phase).unwrap();
+    let (words, nodes) = (vec![u64::MAX; size.words], vec![u32::MAX; size.nodes]);
+    BlockMap::new(words, nodes, nr_blocks, phase).unwrap()
 }
 
 fn range(start: u32, end: u32) -> BlockRange {
     BlockRange::new(start, end - start).unwrap()
 }
 
-fn to(blocks: u32, phase: u64) -> Alignment {
-    Alignment::new(blocks, phase).unwrap()
+fn to(blocks: u32) -> Alignment {
+    Alignment::new(blocks).unwrap()
 }
 
 /// A map in which exactly `free` runs are free.
-fn map_with_free(nr_blocks: u32, free: &[BlockRange]) -> BlockMap<Vec<u64>> {
-    let mut map = map(nr_blocks);
-    map.alloc(nr_blocks, Alignment::ONE).unwrap();
+fn map_with_free(nr_blocks: u32, free: &[BlockRange]) -> BlockMap {
+    with_free(map(nr_blocks), free)
+}
+
+fn with_free(mut map: BlockMap, free: &[BlockRange]) -> BlockMap {
+    map.alloc(map.nr_blocks(), Alignment::ONE).unwrap();
     for &run in free {
         map.free(run).unwrap();
     }
     map
 }
 
-fn free_runs(map: &BlockMap<Vec<u64>>) -> Vec<BlockRange> {
+fn free_runs(map: &BlockMap) -> Vec<BlockRange> {
     map.free_runs().collect()
 }
 
+/// Words and entries of the index.
+fn size(nr_blocks: u32, phase: u64) -> (usize, usize) {
+    let size = StorageSize::of(nr_blocks, phase).unwrap();
+    (size.words, size.nodes)
+}
+
 #[test]
-fn words_cover_the_last_partial_word() {
-    let words_for = BlockMap::<Vec<u64>>::words_for;
-    assert_eq!([0, 1, 64, 65, 128].map(words_for), [0, 1, 1, 2, 2]);
-    assert_eq!(words_for(u32::MAX), 1 << 26);
+fn storage_covers_the_last_partial_word() {
+    // One word of the summary more, from two words on.
+    let words = [1, 64, 65, 128, 129].map(|blocks| size(blocks, 0).0);
+    assert_eq!(words, [1, 1, 3, 3, 4]);
+    // Block 1 lies in another run of 64 aligned places than block 0.
+    assert_eq!(size(65, 63).0, 3);
+    assert_eq!(size(66, 63).0, 4);
+    let words = 1 << 24;
+    let summaries = (1 << 18) + (1 << 12) + (1 << 6) + 1;
+    assert_eq!(size(1 << 30, 0).0, words + summaries);
+}
+
+#[test]
+fn storage_is_less_than_a_byte_for_each_block() {
+    for (blocks, phase) in [
+        (4096, 0),
+        (65536, 0),
+        (1 << 21, 0),
+        (1 << 21, (1 << 20) + 5),
+    ] {
+        let (words, nodes) = size(blocks, phase);
+        let bytes = words * 8 + nodes * 4;
+        // 0.8 bytes.
+        assert!(
+            bytes * 10 < blocks as usize * 8,
+            "{blocks} blocks take {bytes} bytes"
+        );
+    }
+}
+
+#[test]
+fn refuses_more_blocks_than_there_are_places() {
+    assert_eq!(StorageSize::of((1 << 30) + 1, 0), None);
+    let none: (Vec<u64>, Vec<u32>) = (vec![], vec![]);
+    let error = BlockMap::new(none.0, none.1, u32::MAX, 0).unwrap_err();
+    assert_eq!(error, NewError::TooManyBlocks);
 }
 
 #[test]
 fn refuses_storage_that_is_too_small() {
-    let error = BlockMap::new([0; 2], 129).unwrap_err();
-    assert_eq!(
-        error,
-        StorageTooSmall {
-            needed_words: 3,
-            words: 2
-        }
-    );
+    let needed = StorageSize::of(129, 0).unwrap();
+    for (words, nodes) in [
+        (needed.words - 1, needed.nodes),
+        (needed.words, needed.nodes - 1),
+    ] {
+        let error = BlockMap::new(vec![0; words], vec![0; nodes], 129, 0).unwrap_err();
+        let given = StorageSize { words, nodes };
+        assert_eq!(error, NewError::StorageTooSmall { needed, given });
+    }
 }
 
 #[test]
@@ -63,8 +112,10 @@ fn starts_free_whatever_the_storage_held() {
 }
 
 #[test]
-fn ignores_words_beyond_the_needed_ones() {
-    let mut map = BlockMap::new([u64::MAX; 4], 70).unwrap();
+fn ignores_storage_beyond_the_needed_one() {
+    let size = StorageSize::of(70, 0).unwrap();
+    let (words, nodes) = (vec![1; size.words + 2], vec![1; size.nodes + 2]);
+    let mut map = BlockMap::new(words, nodes, 70, 0).unwrap();
     assert_eq!(map.largest_free(Alignment::ONE), 70);
     assert_eq!(map.alloc(70, Alignment::ONE), Ok(range(0, 70)));
     assert_eq!(map.free_runs().count(), 0);
@@ -72,15 +123,18 @@ fn ignores_words_beyond_the_needed_ones() {
 
 #[test]
 fn map_without_blocks_has_no_room() {
-    let mut map = BlockMap::new([0; 0], 0).unwrap();
-    assert_eq!(
-        map.alloc(1, Alignment::ONE),
-        Err(AllocError::NoRoom {
+    for phase in [0, 63, 1 << 20] {
+        let mut map = map_at(0, phase);
+        let no_room = AllocError::NoRoom {
             requested: 1,
-            free: 0
-        })
-    );
-    assert_eq!(map.free_runs().count(), 0);
+            free: 0,
+        };
+        assert_eq!(map.alloc(1, Alignment::ONE), Err(no_room));
+        assert_eq!(map.largest_free_by_alignment(), [0; NR_ALIGNMENTS]);
+        assert_eq!(map.free_runs().count(), 0);
+        assert_eq!(map.free(range(0, 1)), Err(FreeError::OutOfRange));
+        assert_eq!(map.is_allocated(0), None);
+    }
 }
 
 #[test]
@@ -181,56 +235,59 @@ fn run_ends_at_a_word_boundary() {
 
 #[test]
 fn aligned_run_honours_phase() {
-    let mut map = map(64);
+    let mut map = map_at(64, 3);
     // Block 0 is 3 past an aligned place, so 5, 13, 21, … are aligned.
-    assert_eq!(map.alloc(2, to(8, 3)), Ok(range(5, 7)));
-    assert_eq!(map.alloc(2, to(8, 3)), Ok(range(13, 15)));
+    assert_eq!(map.alloc(2, to(8)), Ok(range(5, 7)));
+    assert_eq!(map.alloc(2, to(8)), Ok(range(13, 15)));
     assert_eq!(map.alloc(1, Alignment::ONE), Ok(range(0, 1)));
 }
 
 #[test]
-fn phase_counts_modulo_the_alignment() {
-    assert_eq!(to(8, 3), to(8, 11));
-    assert_eq!(to(8, 3), to(8, (1 << 40) + 3));
-    assert_eq!(to(1, 7), Alignment::ONE);
-}
-
-#[test]
 fn refuses_alignment_that_is_no_power_of_two() {
-    assert_eq!(
-        [0, 3, 12, u32::MAX].map(|blocks| Alignment::new(blocks, 0)),
-        [None; 4]
-    );
+    assert_eq!([0, 3, 12, u32::MAX].map(Alignment::new), [None; 4]);
+    assert_eq!(to(1), Alignment::ONE);
 }
 
 #[test]
 fn alignment_without_room_is_refused_though_enough_is_free() {
-    let mut map = map(7);
+    let mut map = map_at(7, 7);
     // Block 1 is the first aligned one, and 6 blocks are left from there.
     assert_eq!(
-        map.alloc(7, to(8, 7)),
+        map.alloc(7, to(8)),
         Err(AllocError::NoRoom {
             requested: 7,
             free: 7
         })
     );
-    assert_eq!(map.alloc(6, to(8, 7)), Ok(range(1, 7)));
+    assert_eq!(map.alloc(6, to(8)), Ok(range(1, 7)));
 }
 
 #[test]
 fn largest_alignment_is_only_met_at_its_multiples() {
-    let mut map = map(100);
     assert_eq!(
-        map.alloc(1, to(1 << 31, 1)),
+        map_at(100, 1).alloc(1, to(1 << 31)),
         Err(AllocError::NoRoom {
             requested: 1,
             free: 100
         })
     );
-    assert_eq!(
-        map.alloc(1, to(1 << 31, (1 << 31) - 99)),
-        Ok(range(99, 100))
-    );
+    for above in [0, 1 << 31, 1 << 40] {
+        let mut map = map_at(100, above + (1 << 31) - 99);
+        assert_eq!(map.largest_free(to(1 << 31)), 1);
+        assert_eq!(map.alloc(1, to(1 << 31)), Ok(range(99, 100)));
+        assert_eq!(map.largest_free(to(1 << 31)), 0);
+    }
+}
+
+#[test]
+fn the_block_that_is_aligned_to_more_than_the_map_has_may_begin_a_long_run() {
+    // Block 70 is at a multiple of 2^20.
+    let mut map = map_at(3000, (1 << 20) - 70);
+    assert_eq!(map.largest_free(to(1 << 20)), 2930);
+    assert!(map.alloc(2931, to(1 << 20)).is_err());
+    assert_eq!(map.alloc(2930, to(1 << 20)), Ok(range(70, 3000)));
+    assert_eq!(map.free(range(70, 500)), Ok(()));
+    assert_eq!(map.largest_free(to(1 << 20)), 430);
 }
 
 #[test]
@@ -307,27 +364,28 @@ fn free_runs_join_across_word_boundaries() {
 
 #[test]
 fn largest_free_counts_from_the_first_aligned_block() {
-    let map = map_with_free(256, &[range(1, 20), range(128, 144)]);
+    let free = [range(1, 20), range(128, 144)];
+    let map = map_with_free(256, &free);
     assert_eq!(map.largest_free(Alignment::ONE), 19);
-    assert_eq!(map.largest_free(to(16, 0)), 16);
-    assert_eq!(map.largest_free(to(16, 15)), 19);
-    assert_eq!(map.largest_free(to(256, 0)), 0);
+    assert_eq!(map.largest_free(to(16)), 16);
+    assert_eq!(map.largest_free(to(256)), 0);
+    let map = with_free(map_at(256, 15), &free);
+    assert_eq!(map.largest_free(to(16)), 19);
 }
 
 #[test]
 fn largest_free_by_alignment_agrees_with_a_gigabyte_at_one_gigabyte() {
     // 65536 blocks of 16 KiB at physical 0x4000_0000.
-    let phase = 0x4000_0000 / 0x4000;
-    let mut map = map(65536);
+    let mut map = map_at(65536, 0x4000_0000 / 0x4000);
     let mut expected = [0; NR_ALIGNMENTS];
     expected[..17].fill(65536);
-    assert_eq!(map.largest_free_by_alignment(phase), expected);
+    assert_eq!(map.largest_free_by_alignment(), expected);
 
     map.alloc(1, Alignment::ONE).unwrap();
     for (shift, longest) in expected.iter_mut().enumerate() {
         *longest = 65536u32.saturating_sub(1 << shift);
     }
-    assert_eq!(map.largest_free_by_alignment(phase), expected);
+    assert_eq!(map.largest_free_by_alignment(), expected);
 }
 
 #[test]
@@ -355,14 +413,5 @@ fn counts_up_to_u32_max_are_refused_without_overflow() {
         free: 28,
     });
     assert_eq!(map.alloc(requested, Alignment::ONE), no_room);
-    assert_eq!(map.alloc(requested, to(1 << 31, u64::MAX)), no_room);
-}
-
-#[test]
-fn no_block_is_aligned_beyond_u32_max() {
-    let last = BlockRange::new(u32::MAX - 1, 1).unwrap();
-    assert_eq!(Alignment::ONE.aligned_tail(last), Some(last));
-    assert_eq!(to(2, 0).aligned_tail(last), Some(last));
-    assert_eq!(to(2, 1).aligned_tail(last), None);
-    assert_eq!(to(1 << 31, 0).aligned_tail(last), None);
+    assert_eq!(map.alloc(requested, to(1 << 31)), no_room);
 }

@@ -16,6 +16,8 @@ pub mod abi;
 mod abi_layout;
 pub mod block_map;
 #[cfg(test)]
+mod block_map_costs;
+#[cfg(test)]
 mod block_map_properties;
 #[cfg(test)]
 mod block_map_tests;

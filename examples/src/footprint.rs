@@ -4,7 +4,7 @@
 
 use crate::trace::{Operation, Trace};
 use fpgamem::{Arena, ArenaUsage};
-use fpgamem_shared::block_map::{Alignment, BlockMap, BlockRange};
+use fpgamem_shared::block_map::{Alignment, BlockMap, BlockRange, StorageSize};
 use std::collections::HashMap;
 
 /// What a trace asks for.
@@ -103,7 +103,7 @@ impl ArenaFootprint {
 }
 
 /// The size in bytes of the smallest region in which the driver's allocator can serve a trace, with
-/// nobody else in it; `None` where no region of 2^32 blocks or fewer will do.
+/// nobody else in it; `None` where no region of 2^30 blocks or fewer will do.
 ///
 /// Fragmentation makes it larger than the peak of the blocks. `block_bytes` is not 0.
 #[must_use]
@@ -128,9 +128,9 @@ pub fn smallest_region(trace: &Trace, block_bytes: usize) -> Option<u64> {
 /// Whether a region of `nr_blocks` blocks serves the trace; `None` where that cannot be tried.
 #[must_use]
 pub fn fits(trace: &Trace, block_bytes: usize, nr_blocks: u32) -> Option<bool> {
-    type Words = Vec<u64>;
-    let words = vec![0; BlockMap::<Words>::words_for(nr_blocks)];
-    let mut map = BlockMap::new(words, nr_blocks).ok()?;
+    let size = StorageSize::of(nr_blocks, 0)?;
+    let (words, nodes) = (vec![0u64; size.words], vec![0u32; size.nodes]);
+    let mut map = BlockMap::new(words, nodes, nr_blocks, 0).ok()?;
     let mut live: HashMap<u32, BlockRange> = HashMap::new();
     for step in &trace.steps {
         match &step.operation {

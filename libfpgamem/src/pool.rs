@@ -4,16 +4,16 @@
 
 use crate::error::{Error, Result};
 use fpgamem_shared::abi;
-use fpgamem_shared::block_map::{Alignment, BlockMap, BlockRange};
+use fpgamem_shared::block_map::{Alignment, BlockMap, BlockRange, StorageSize};
 use std::ops::Range;
+
+type Map = BlockMap<Vec<u64>, Vec<u32>>;
 
 /// The pool. Ranges are of bytes, from the start of the region.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    map: BlockMap<Vec<u64>>,
+    map: Map,
     block_bytes: u64,
-    /// How many blocks the region is past a place that every alignment fits.
-    phase: u64,
     nr_allocations: u32,
 }
 
@@ -25,11 +25,12 @@ impl Pool {
             return None;
         }
         let nr_blocks = u32::try_from(region_bytes / block_bytes).ok()?;
-        let words = vec![0; BlockMap::<Vec<u64>>::words_for(nr_blocks)];
+        let phase = phys_addr / block_bytes;
+        let size = StorageSize::of(nr_blocks, phase)?;
+        let (words, nodes) = (vec![0; size.words], vec![0; size.nodes]);
         Some(Self {
-            map: BlockMap::new(words, nr_blocks).ok()?,
+            map: BlockMap::new(words, nodes, nr_blocks, phase).ok()?,
             block_bytes,
-            phase: phys_addr / block_bytes,
             nr_allocations: 0,
         })
     }
@@ -48,7 +49,7 @@ impl Pool {
 
     fn alignment(&self, bytes: u64) -> Option<Alignment> {
         let blocks = u32::try_from((bytes / self.block_bytes).max(1)).ok()?;
-        Alignment::new(blocks, self.phase)
+        Alignment::new(blocks)
     }
 
     /// The longest allocations, by alignment, as the driver tells them.
@@ -80,7 +81,7 @@ impl Pool {
             let max = abi::MAX_ALIGN;
             return Err(Error::InvalidAlignment { requested, max });
         };
-        let no_room = |map: &BlockMap<Vec<u64>>| Error::OutOfMemory {
+        let no_room = |map: &Map| Error::OutOfMemory {
             requested: len,
             align,
             free: u64::from(map.nr_free()) * self.block_bytes,

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! A bitmap with summaries, in which the next set bit in either direction is found in one step a level.
+//!
+//! Level 0 has a bit for each place, set if its block is allocated or there is none. Each level above
+//! has a bit for each word of the one below, set if that is not 0. The topmost level is one word.
+
+use super::steps::step;
+
+/// Bits in a word.
+pub(super) const WORD_BITS: u32 = u64::BITS;
+
+/// Binary logarithm of that.
+pub(super) const WORD_SHIFT: u32 = WORD_BITS.trailing_zeros();
+
+/// Levels that a bitmap of 2^31 bits has.
+const NR_LEVELS: usize = 6;
+
+/// Where the words of the levels lie.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BitsLayout {
+    /// By level, the first word.
+    starts: [usize; NR_LEVELS],
+    /// Number of levels.
+    nr_levels: u32,
+    /// Words of all levels.
+    pub(super) nr_words: usize,
+}
+
+impl BitsLayout {
+    /// For `nr_bits` bits, from 1 to 2^31.
+    pub(super) fn new(nr_bits: u32) -> Self {
+        let mut layout = Self {
+            starts: [0; NR_LEVELS],
+            nr_levels: 0,
+            nr_words: 0,
+        };
+        let mut nr_bits = nr_bits;
+        for start in &mut layout.starts {
+            let nr_words = nr_bits.div_ceil(WORD_BITS);
+            *start = layout.nr_words;
+            layout.nr_words = layout.nr_words.saturating_add(nr_words as usize);
+            layout.nr_levels = layout.nr_levels.wrapping_add(1);
+            if nr_words <= 1 {
+                break;
+            }
+            nr_bits = nr_words;
+        }
+        layout
+    }
+
+    /// Where the word with a bit is.
+    fn at(&self, level: u32, bit: u32) -> usize {
+        let start = self.starts.get(level as usize).copied().unwrap_or(0);
+        start.wrapping_add((bit >> WORD_SHIFT) as usize)
+    }
+
+    /// The word with a bit.
+    fn word(&self, words: &[u64], level: u32, bit: u32) -> u64 {
+        step();
+        words.get(self.at(level, bit)).copied().unwrap_or(0)
+    }
+
+    /// The `nth` word of the bits.
+    pub(super) fn nth(&self, words: &[u64], nth: u32) -> u64 {
+        step();
+        words.get(nth as usize).copied().unwrap_or(0)
+    }
+
+    /// The first set bit at or after `from`.
+    pub(super) fn next(&self, words: &[u64], from: u32) -> Option<u32> {
+        let mut from = from;
+        for level in 0..self.nr_levels {
+            let mask = u64::MAX.wrapping_shl(from % WORD_BITS);
+            let found = self.word(words, level, from) & mask;
+            if found != 0 {
+                let bit = (from & !(WORD_BITS - 1)).wrapping_add(found.trailing_zeros());
+                return Some(self.descend(words, level, bit, u64::trailing_zeros));
+            }
+            // Only words after this one are left.
+            from = (from >> WORD_SHIFT).wrapping_add(1);
+        }
+        None
+    }
+
+    /// The last set bit before `end`.
+    pub(super) fn previous(&self, words: &[u64], end: u32) -> Option<u32> {
+        let mut end = end;
+        for level in 0..self.nr_levels {
+            let last = end.checked_sub(1)?;
+            let mask = u64::MAX.wrapping_shr((WORD_BITS - 1).wrapping_sub(last % WORD_BITS));
+            let found = self.word(words, level, last) & mask;
+            if found != 0 {
+                let bit = (last & !(WORD_BITS - 1)).wrapping_add(highest(found));
+                return Some(self.descend(words, level, bit, highest));
+            }
+            // Only words before this one are left.
+            end = last >> WORD_SHIFT;
+        }
+        None
+    }
+
+    /// The first clear bit in `[from, end)`. This goes from word to word.
+    pub(super) fn next_clear(&self, words: &[u64], from: u32, end: u32) -> Option<u32> {
+        let mut skipped = from % WORD_BITS;
+        for nth in from >> WORD_SHIFT..end.div_ceil(WORD_BITS) {
+            let clear = !self.nth(words, nth) & u64::MAX.wrapping_shl(skipped);
+            if clear != 0 {
+                let bit = nth.wrapping_shl(WORD_SHIFT);
+                return Some(bit.wrapping_add(clear.trailing_zeros()));
+            }
+            skipped = 0;
+        }
+        None
+    }
+
+    /// From a set bit down to one of level 0 below it, choosing one of each word.
+    fn descend(&self, words: &[u64], level: u32, bit: u32, choose: impl Fn(u64) -> u32) -> u32 {
+        let mut bit = bit;
+        for level in (0..level).rev() {
+            bit = bit.wrapping_shl(WORD_SHIFT);
+            bit = bit.wrapping_add(choose(self.word(words, level, bit)));
+        }
+        bit
+    }
+
+    /// Whether all bits in `[first, end)` are set.
+    pub(super) fn all_set(&self, words: &[u64], range: [u32; 2]) -> bool {
+        masks(range).all(|(nth, mask)| self.nth(words, nth) & mask == mask)
+    }
+
+    /// Sets or clears the bits in `[first, end)`.
+    pub(super) fn write(&self, words: &mut [u64], range: [u32; 2], value: bool) {
+        for (nth, mask) in masks(range) {
+            let (mut nth, mut mask) = (nth, mask);
+            for level in 0..self.nr_levels {
+                step();
+                let at = self.at(level, nth.wrapping_shl(WORD_SHIFT));
+                let Some(word) = words.get_mut(at) else {
+                    break;
+                };
+                let was_zero = *word == 0;
+                *word = if value { *word | mask } else { *word & !mask };
+                if was_zero == (*word == 0) {
+                    break;
+                }
+                // The bit of this word on the level above is another one now.
+                mask = 1u64.wrapping_shl(nth % WORD_BITS);
+                nth >>= WORD_SHIFT;
+            }
+        }
+    }
+}
+
+/// Number of the highest set bit; there is one.
+fn highest(word: u64) -> u32 {
+    (WORD_BITS - 1).wrapping_sub(word.leading_zeros())
+}
+
+/// The words with a bit of `[first, end)`, and the mask of those.
+pub(super) fn masks([first, end]: [u32; 2]) -> impl Iterator<Item = (u32, u64)> {
+    (first >> WORD_SHIFT..end.div_ceil(WORD_BITS)).map(move |nth| {
+        let base = nth.wrapping_shl(WORD_SHIFT);
+        let skipped = first.saturating_sub(base);
+        let covered = end.saturating_sub(base).min(WORD_BITS);
+        let mask =
+            u64::MAX.wrapping_shl(skipped) & u64::MAX.wrapping_shr(WORD_BITS.wrapping_sub(covered));
+        (nth, mask)
+    })
+}
