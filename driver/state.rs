@@ -213,32 +213,19 @@ impl State {
         entry.is_live().then_some(&mut entry.record)
     }
 
-    /// Whether three quarters of the pool are free after an allocation of `count` blocks. Only then are
-    /// there blocks to skip for a better alignment; in a fuller pool the gaps would be missed.
-    fn has_plenty_beyond(&self, count: u32) -> bool {
-        let rest = self.map.nr_free().saturating_sub(count);
-        u64::from(rest) * 4 >= u64::from(self.map.nr_blocks()) * 3
-    }
-
     /// Allocates `count` blocks, at the better alignment if there is plenty of room, else at the
     /// other. The record is kept in `node`, which is given back if no run of free blocks is long
     /// enough.
     pub(crate) fn alloc(
         &mut self,
         count: u32,
-        [better, alignment]: [Alignment; 2],
+        alignments: [Alignment; 2],
         node: RBTreeNodeReservation<u32, Entry>,
         word: Option<(Arc<Area>, u32)>,
         charge: Option<Charge>,
         record: impl FnOnce(BlockRange) -> Record,
     ) -> Result<Taken, NoRoom> {
-        let tries_better = better != alignment && self.has_plenty_beyond(count);
-        let found = if tries_better {
-            let found = self.map.alloc(count, better);
-            found.or_else(|_| self.map.alloc(count, alignment))
-        } else {
-            self.map.alloc(count, alignment)
-        };
+        let found = self.map.alloc_preferring(count, alignments);
         let Ok(blocks) = found else {
             return Err(NoRoom { node, word, charge });
         };

@@ -173,6 +173,8 @@ pub struct BlockMap<W, N> {
     words: W,
     nodes: N,
     layout: Layout,
+    /// A bit for each octave of lengths in which there is a free run.
+    occupied: u32,
     phase: u64,
     nr_blocks: u32,
     nr_free: u32,
@@ -210,6 +212,7 @@ where
             words,
             nodes,
             layout,
+            occupied: 0,
             phase,
             nr_blocks,
             nr_free: 0,
@@ -235,7 +238,11 @@ where
         (block < self.nr_blocks).then(|| self.next_allocated(block) == block)
     }
 
-    /// Allocates the lowest run of `count` blocks that starts aligned.
+    /// Allocates `count` blocks: with an alignment the lowest aligned ones, without one the first ones of a
+    /// free run that is hardly longer, so that long runs stay whole.
+    ///
+    /// That is the lowest run that is long enough in the lowest octave of lengths, from a power of two to
+    /// the next one, that has such a run.
     ///
     /// # Errors
     ///
@@ -254,14 +261,39 @@ where
         Ok(range)
     }
 
-    /// The lowest block from which on `count` are free, aligned.
+    /// From which block on `count` are allocated.
     fn find(&self, count: u32, alignment: Alignment) -> Option<u32> {
         if alignment.shift > self.layout.coarsest {
             let start = self.only_aligned(alignment)?;
             return (self.free_from(start) >= count).then_some(start);
         }
         let (words, nodes) = (self.words.as_ref(), self.nodes.as_ref());
+        if alignment == Alignment::ONE {
+            return self.layout.tightest(words, nodes, self.occupied, count);
+        }
         self.layout.lowest(words, nodes, count, alignment.shift)
+    }
+
+    /// Allocates as [`Self::alloc`] does, at the first alignment if that has room and leaves three quarters
+    /// of the map free, else at the second. Only then are there blocks to skip for a better alignment; in
+    /// a fuller map the gaps would be missed.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::alloc`] at the second alignment.
+    pub fn alloc_preferring(
+        &mut self,
+        count: u32,
+        [better, alignment]: [Alignment; 2],
+    ) -> Result<BlockRange, AllocError> {
+        let rest = u64::from(self.nr_free.saturating_sub(count));
+        let is_plenty = rest.saturating_mul(4) >= u64::from(self.nr_blocks).saturating_mul(3);
+        if better != alignment && is_plenty {
+            if let Ok(range) = self.alloc(count, better) {
+                return Ok(range);
+            }
+        }
+        self.alloc(count, alignment)
     }
 
     /// Frees a run. It need not be what one call of [`Self::alloc`] returned: a part of that, or
@@ -297,7 +329,9 @@ where
     /// Number of blocks of the longest run that [`Self::alloc`] would find now at this alignment.
     pub fn largest_free(&self, alignment: Alignment) -> u32 {
         if alignment.shift <= self.layout.coarsest {
-            return self.layout.longest(self.nodes.as_ref(), alignment.shift);
+            return self
+                .layout
+                .longest(self.nodes.as_ref(), self.occupied, alignment.shift);
         }
         self.only_aligned(alignment)
             .map_or(0, |start| self.free_from(start))
@@ -345,7 +379,8 @@ where
         let words = self.words.as_mut();
         let bits = self.layout.bits_of(range);
         self.layout.bits.write(words, bits, !free);
-        self.layout.refresh(words, self.nodes.as_mut(), range, free);
+        self.layout
+            .refresh(words, self.nodes.as_mut(), &mut self.occupied, range, free);
     }
 }
 

@@ -7,6 +7,9 @@ use fpgamem::{Arena, ArenaUsage};
 use fpgamem_shared::block_map::{Alignment, BlockMap, BlockRange, StorageSize};
 use std::collections::HashMap;
 
+/// Bytes in a huge page.
+const HUGE_BYTES: usize = 2 << 20;
+
 /// What a trace asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Footprint {
@@ -108,21 +111,28 @@ impl ArenaFootprint {
 /// Fragmentation makes it larger than the peak of the blocks. `block_bytes` is not 0.
 #[must_use]
 pub fn smallest_region(trace: &Trace, block_bytes: usize) -> Option<u64> {
+    let peak = u32::try_from(Footprint::of(trace, block_bytes).peak_blocks).ok()?;
+    let blocks = fewest_blocks(peak, |nr_blocks| fits(trace, block_bytes, nr_blocks))?;
+    Some(u64::from(blocks) * block_bytes as u64)
+}
+
+/// The fewest blocks, at least `peak`, that fit, found by bisection; `None` where that cannot be tried.
+pub(crate) fn fewest_blocks(peak: u32, fits: impl Fn(u32) -> Option<bool>) -> Option<u32> {
     let mut too_few = 0;
-    let mut enough = u32::try_from(Footprint::of(trace, block_bytes).peak_blocks).ok()?;
-    while !fits(trace, block_bytes, enough)? {
+    let mut enough = peak;
+    while !fits(enough)? {
         too_few = enough;
         enough = enough.checked_mul(2)?;
     }
     while enough - too_few > 1 {
         let middle = too_few + (enough - too_few) / 2;
-        if fits(trace, block_bytes, middle)? {
+        if fits(middle)? {
             enough = middle;
         } else {
             too_few = middle;
         }
     }
-    Some(u64::from(enough) * block_bytes as u64)
+    Some(enough)
 }
 
 /// Whether a region of `nr_blocks` blocks serves the trace; `None` where that cannot be tried.
@@ -131,12 +141,20 @@ pub fn fits(trace: &Trace, block_bytes: usize, nr_blocks: u32) -> Option<bool> {
     let size = StorageSize::of(nr_blocks, 0)?;
     let (words, nodes) = (vec![0u64; size.words], vec![0u32; size.nodes]);
     let mut map = BlockMap::new(words, nodes, nr_blocks, 0).ok()?;
+    // What is as long as a huge page is aligned to it, where there is plenty of room.
+    let huge = u32::try_from((HUGE_BYTES / block_bytes).max(1)).ok()?;
+    let huge_aligned = Alignment::new(huge)?;
     let mut live: HashMap<u32, BlockRange> = HashMap::new();
     for step in &trace.steps {
         match &step.operation {
             Operation::Alloc { bytes } => {
                 let count = u32::try_from(bytes.get().div_ceil(block_bytes)).ok()?;
-                let Ok(range) = map.alloc(count, Alignment::ONE) else {
+                let better = if count >= huge {
+                    huge_aligned
+                } else {
+                    Alignment::ONE
+                };
+                let Ok(range) = map.alloc_preferring(count, [better, Alignment::ONE]) else {
                     return Some(false);
                 };
                 live.insert(step.id, range);
@@ -268,11 +286,11 @@ mod tests {
         let tenths_of_mib = |bytes: u64| (bytes * 10 + (1 << 19)) >> 20;
         assert_eq!(
             tenths_of_mib(smallest_region(&mobilenetv1(), BLOCK).unwrap()),
-            484
+            474
         );
         assert_eq!(
             tenths_of_mib(smallest_region(&resnet50(), BLOCK).unwrap()),
-            1728
+            1670
         );
     }
 }

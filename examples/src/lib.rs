@@ -18,6 +18,7 @@ pub mod network;
 #[allow(unsafe_code)]
 pub mod paddle;
 pub mod pattern;
+pub mod placement;
 // Where the program says that the ZDMA has finished.
 #[allow(unsafe_code)]
 pub mod replay;

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The index of a block map: for each alignment a tournament of the free runs.
+//! The index of a block map: tournaments of the free runs, for each octave of lengths and for each
+//! alignment.
 //!
 //! Blocks have places, which are aligned as their addresses are: the place of block 0 is the phase
-//! modulo the smallest power of two that the map fits in. For the alignment to `1 << shift` blocks a
-//! leaf stands for as many places, but a word of the bitmap at least. Of each run the blocks from its
-//! first aligned one on count, in the leaf that has this one; a leaf is the greatest of such counts.
+//! modulo the smallest power of two that the map fits in. A leaf of the tournament for the octave of
+//! lengths `[1 << shift, 2 << shift)`, or for the alignment to `1 << shift`, stands for as many places,
+//! but a word of the bitmap at least. A run is in the leaf with its first block, with its length; for an
+//! alignment in the leaf with its first aligned block, with the blocks from that one on. A leaf is the
+//! greatest of what is in it.
 //!
-//! Where a run changes, so do the leaves of as many alignments as have an aligned block in it before
-//! the change: one for most runs of one block.
+//! Where a run changes, so do the leaves of its octave, and of as many alignments as have an aligned block
+//! in it before the change: none for most runs of one block.
 
 use core::ops::Range;
 
@@ -21,7 +24,7 @@ use super::{
 /// Most blocks that a map can have.
 pub(super) const MAX_BLOCKS: u32 = 1 << 30;
 
-/// Alignments, and so tournaments, that a map can have.
+/// Octaves of lengths, and alignments, that a map can have.
 const NR_SHIFTS: usize = 31;
 
 /// Where a map keeps what it knows.
@@ -32,8 +35,10 @@ pub(super) struct Layout {
     /// The place after the last block's.
     end: u32,
     pub(super) bits: BitsLayout,
-    /// By binary logarithm of the alignment, up to [`Self::coarsest`].
-    tournaments: [Tournament; NR_SHIFTS],
+    /// By binary logarithm of the shortest length, up to [`Self::coarsest`].
+    octaves: [Tournament; NR_SHIFTS],
+    /// By binary logarithm of the alignment, from 1 up to [`Self::coarsest`].
+    alignments: [Tournament; NR_SHIFTS],
     /// Binary logarithm of the coarsest alignment at which places are aligned as addresses are. Of one
     /// that is coarser the map has one block at most.
     pub(super) coarsest: u32,
@@ -51,7 +56,8 @@ impl Layout {
             first,
             end,
             bits: BitsLayout::new(1),
-            tournaments: [Tournament::default(); NR_SHIFTS],
+            octaves: [Tournament::default(); NR_SHIFTS],
+            alignments: [Tournament::default(); NR_SHIFTS],
             coarsest: room.trailing_zeros(),
             nr_nodes: 0,
         };
@@ -59,10 +65,18 @@ impl Layout {
         layout.bits = BitsLayout::new(nr_words.wrapping_shl(WORD_SHIFT));
         for shift in 0..=layout.coarsest {
             let nr_leaves = layout.leaf_of(end.wrapping_sub(1), shift).saturating_add(1);
-            let tournament = Tournament::new(layout.nr_nodes, nr_leaves);
-            layout.nr_nodes = tournament.end();
-            if let Some(entry) = layout.tournaments.get_mut(shift as usize) {
-                *entry = tournament;
+            let mut next = || {
+                let tournament = Tournament::new(layout.nr_nodes, nr_leaves);
+                layout.nr_nodes = tournament.end();
+                tournament
+            };
+            if let Some(octave) = layout.octaves.get_mut(shift as usize) {
+                *octave = next();
+            }
+            if let Some(alignment) = layout.alignments.get_mut(shift as usize) {
+                if shift != 0 {
+                    *alignment = next();
+                }
             }
         }
         layout
@@ -74,9 +88,14 @@ impl Layout {
         [0, nr_words.wrapping_shl(WORD_SHIFT)]
     }
 
-    fn tournament(&self, shift: u32) -> Tournament {
-        let tournament = self.tournaments.get(shift as usize);
-        tournament.copied().unwrap_or_default()
+    fn octave(&self, shift: u32) -> Tournament {
+        let octave = self.octaves.get(shift as usize);
+        octave.copied().unwrap_or_default()
+    }
+
+    fn alignment(&self, shift: u32) -> Tournament {
+        let alignment = self.alignments.get(shift as usize);
+        alignment.copied().unwrap_or_default()
     }
 
     /// The leaf that has a place, for alignment to `1 << shift`.
@@ -137,13 +156,49 @@ impl Layout {
     }
 
     /// Most blocks that are free from one on that is aligned to `1 << shift`, which is not coarser than
-    /// the coarsest alignment.
-    pub(super) fn longest(&self, nodes: &[u32], shift: u32) -> u32 {
-        self.tournament(shift).winner(nodes)
+    /// the coarsest alignment. A bit of `occupied` is set for each octave that has a run.
+    pub(super) fn longest(&self, nodes: &[u32], occupied: u32, shift: u32) -> u32 {
+        if shift != 0 {
+            return self.alignment(shift).winner(nodes);
+        }
+        let longest = occupied.checked_ilog2();
+        longest.map_or(0, |octave| self.octave(octave).winner(nodes))
     }
 
-    /// The lowest block, aligned to `1 << shift`, from which on `count` are free; `count` is not 0, and
-    /// the alignment not coarser than the coarsest.
+    /// The first block of the lowest run in the lowest octave that has one of `count` blocks, which is
+    /// not 0. A bit of `occupied` is set for each octave that has a run.
+    pub(super) fn tightest(
+        &self,
+        words: &[u64],
+        nodes: &[u32],
+        occupied: u32,
+        count: u32,
+    ) -> Option<u32> {
+        if count > self.longest(nodes, occupied, 0) {
+            return None;
+        }
+        let own = count.ilog2();
+        let (octave, leaf) = match self.octave(own).first(nodes, count) {
+            Some(leaf) => (own, leaf),
+            None => {
+                let longer = occupied & u32::MAX.wrapping_shl(own).wrapping_shl(1);
+                let octave = longer.trailing_zeros();
+                (octave, self.octave(octave).first(nodes, 1)?)
+            }
+        };
+        let place = if octave < WORD_SHIFT {
+            let (within, [over, _]) = self.runs_of_word(words, leaf, 0, &(0..0));
+            let place = word::lowest_in_octave(within, count, octave);
+            place.map_or(over, |place| self.first_of(leaf, 0).wrapping_add(place))
+        } else {
+            // It is as long as the leaf and so goes on behind it.
+            self.free_up_to(words, self.first_of(leaf.wrapping_add(1), octave))
+        };
+        Some(place.saturating_sub(self.first))
+    }
+
+    /// The lowest block, aligned to `1 << shift`, from which on `count` are free; neither is 0, and the
+    /// alignment not coarser than the coarsest.
     pub(super) fn lowest(
         &self,
         words: &[u64],
@@ -151,29 +206,67 @@ impl Layout {
         count: u32,
         shift: u32,
     ) -> Option<u32> {
-        let leaf = self.tournament(shift).first(nodes, count)?;
+        let leaf = self.alignment(shift).first(nodes, count)?;
         let mut place = self.first_of(leaf, shift);
         if shift < WORD_SHIFT {
-            let free = !self.bits.nth(words, leaf);
-            let within = word::lowest(free, count, shift).unwrap_or_else(|| {
-                // Then it is the run that goes on in the next word.
-                align(WORD_BITS.wrapping_sub(free.leading_ones()), shift)
-            });
-            place = place.wrapping_add(within);
+            let (within, [over, _]) = self.runs_of_word(words, leaf, shift, &(0..0));
+            place = match word::lowest(within, count, shift) {
+                Some(within) => place.wrapping_add(within),
+                None => align(over, shift),
+            };
         }
         Some(place.saturating_sub(self.first))
     }
 
-    /// Makes the nodes right after blocks have become free, or allocated.
-    pub(super) fn refresh(&self, words: &[u64], nodes: &mut [u32], blocks: BlockRange, free: bool) {
+    /// Makes the nodes right after blocks have become free, or allocated. A bit of `occupied` is set for
+    /// each octave that has a run.
+    pub(super) fn refresh(
+        &self,
+        words: &[u64],
+        nodes: &mut [u32],
+        occupied: &mut u32,
+        blocks: BlockRange,
+        free: bool,
+    ) {
         let [start, end] = self.places_of(blocks);
         // The free run that they are, or were, a part of.
         let (first, last) = (
             self.free_up_to(words, start),
             self.allocated_from(words, end),
         );
-        let now = if free { first..last } else { end..last };
-        for shift in 0..=self.coarsest {
+        let known = if free { first..last } else { end..last };
+
+        let whole = [[first, last], [last, last]];
+        let parts = [[first, start], [end, last]];
+        let (gone, new) = if free { (parts, whole) } else { (whole, parts) };
+        let leaves = |runs: [[u32; 2]; 2]| runs.map(|run| self.octave_and_leaf(run));
+        let stays = leaves(new);
+        let gone = leaves(gone).map(|leaf| leaf.filter(|_| !stays.contains(&leaf)));
+        let lengths = new.map(|[first, last]| last.wrapping_sub(first));
+        let changes = gone
+            .into_iter()
+            .zip([0, 0])
+            .chain(stays.into_iter().zip(lengths));
+        for (leaf, len) in changes {
+            let Some((octave, leaf)) = leaf else {
+                continue;
+            };
+            let value = if octave < WORD_SHIFT {
+                self.longest_in_octave(words, leaf, octave, &known)
+            } else {
+                len
+            };
+            if let Some(winner) = self.octave(octave).set(nodes, leaf, value) {
+                let bit = 1u32.wrapping_shl(octave);
+                *occupied = if winner == 0 {
+                    *occupied & !bit
+                } else {
+                    *occupied | bit
+                };
+            }
+        }
+
+        for shift in 1..=self.coarsest {
             let (lower, upper) = (align(first, shift), align(end, shift));
             if lower >= end {
                 // Here and in coarser alignments only blocks behind these count, as before.
@@ -182,11 +275,11 @@ impl Layout {
             let mut set = |place: u32, len: u32| {
                 let leaf = self.leaf_of(place, shift);
                 let value = if shift < WORD_SHIFT {
-                    self.longest_of_word(words, leaf, shift, &now)
+                    self.longest_aligned(words, leaf, shift, &known)
                 } else {
                     len
                 };
-                self.tournament(shift).set(nodes, leaf, value);
+                self.alignment(shift).set(nodes, leaf, value);
             };
             // What grows goes first: what shrinks then changes fewer nodes.
             if free {
@@ -201,36 +294,64 @@ impl Layout {
         }
     }
 
-    /// What the leaf that is the `nth` word says, for alignment to `1 << shift`, less than a word. `known`
-    /// is a run of free places with none behind it.
-    fn longest_of_word(&self, words: &[u64], nth: u32, shift: u32, known: &Range<u32>) -> u32 {
-        let free = !self.bits.nth(words, nth);
-        let mut runs = free;
+    /// The octave of a run's length, and the leaf that it is in; `None` if it is empty.
+    fn octave_and_leaf(&self, [first, last]: [u32; 2]) -> Option<(u32, u32)> {
+        let octave = last.wrapping_sub(first).checked_ilog2()?;
+        Some((octave, self.leaf_of(first, octave)))
+    }
+
+    /// What the leaf that is the `nth` word says, for an octave below that of a word.
+    fn longest_in_octave(&self, words: &[u64], nth: u32, octave: u32, known: &Range<u32>) -> u32 {
+        let (within, over) = self.runs_of_word(words, nth, 0, known);
+        let longest = word::longest_in_octave(within, octave);
+        let [first, last] = over;
+        match self.octave_and_leaf(over) {
+            Some((its, _)) if its == octave => longest.max(last.wrapping_sub(first)),
+            _ => longest,
+        }
+    }
+
+    /// What the leaf that is the `nth` word says, for alignment to `1 << shift`, less than a word.
+    fn longest_aligned(&self, words: &[u64], nth: u32, shift: u32, known: &Range<u32>) -> u32 {
+        let (within, [first, last]) = self.runs_of_word(words, nth, shift, known);
+        let longest = word::longest(within, shift);
+        let place = align(first, shift);
+        if place < self.first_of(nth.wrapping_add(1), 0) {
+            return longest.max(last.wrapping_sub(place));
+        }
+        longest
+    }
+
+    /// The free runs of the `nth` word, without one that has a block aligned to `1 << shift` in the word
+    /// before, where it counts: those that end in the word, and the places of the one that does not.
+    /// `known` is a run of free places with none behind it.
+    fn runs_of_word(
+        &self,
+        words: &[u64],
+        nth: u32,
+        shift: u32,
+        known: &Range<u32>,
+    ) -> (u64, [u32; 2]) {
         let before = nth
             .checked_sub(1)
             .map_or(0, |nth| !self.bits.nth(words, nth));
+        let mut runs = !self.bits.nth(words, nth);
         if before.leading_ones().wrapping_shr(shift) != 0 {
-            // A run with an aligned block in the word before counts there.
+            // What the addition carries to was clear.
             runs &= runs.wrapping_add(1);
         }
+        let behind = self.first_of(nth.wrapping_add(1), 0);
         let over = runs.leading_ones();
         if over == 0 {
-            return word::longest(runs, shift);
+            return (runs, [behind; 2]);
         }
-        let mut longest = 0;
-        let place = align(WORD_BITS.wrapping_sub(over), shift);
-        if place < WORD_BITS {
-            let first = self.first_of(nth, shift);
-            let behind = first.wrapping_add(WORD_BITS);
-            let end = if known.start < behind && behind <= known.end {
-                known.end
-            } else {
-                self.allocated_from(words, behind)
-            };
-            longest = end.wrapping_sub(first.wrapping_add(place));
-        }
+        let end = if known.start < behind && behind <= known.end {
+            known.end
+        } else {
+            self.allocated_from(words, behind)
+        };
         let within = runs & !u64::MAX.wrapping_shl(WORD_BITS.wrapping_sub(over));
-        longest.max(word::longest(within, shift))
+        (within, [behind.wrapping_sub(over), end])
     }
 }
 

@@ -49,24 +49,22 @@ impl Tournament {
         })
     }
 
-    /// Changes a leaf.
-    pub(super) fn set(self, nodes: &mut [u32], leaf: u32, value: u32) {
+    /// Changes a leaf; the greatest one if that may be another one now.
+    pub(super) fn set(self, nodes: &mut [u32], leaf: u32, value: u32) -> Option<u32> {
         let (mut start, mut len) = (self.start, self.nr_leaves);
         let (mut nth, mut value) = (leaf, value);
         loop {
-            let Some(family) = family_mut(nodes, start, nth) else {
-                return;
-            };
+            let family = family_mut(nodes, start, nth)?;
             if let Some(node) = family.get_mut((nth % CHILDREN) as usize) {
                 if *node == value {
-                    return;
+                    return None;
                 }
                 *node = value;
             }
-            if len <= CHILDREN {
-                return;
-            }
             value = greatest(family);
+            if len <= CHILDREN {
+                return Some(value);
+            }
             start = start.wrapping_add(len);
             len = filled_up(len >> CHILD_SHIFT);
             nth >>= CHILD_SHIFT;

@@ -65,18 +65,56 @@ pub(super) fn longest(runs: u64, shift: u32) -> u32 {
     Powers::of(runs).longest(aligned(shift))
 }
 
-/// The lowest place, aligned to `1 << shift` blocks, from which on `count` blocks of the word are free.
-pub(super) fn lowest(free: u64, count: u32, shift: u32) -> Option<u32> {
-    if count > WORD_BITS {
-        return None;
+/// Length of the longest of `runs` in the octave `[1 << octave, 2 << octave)` of lengths, below that of a
+/// word; 0 if there is none.
+pub(super) fn longest_in_octave(runs: u64, octave: u32) -> u32 {
+    let mut places = starts_in_octave(runs, 1, octave);
+    if places == 0 {
+        return 0;
     }
-    let mut places = free;
+    let Powers(powers) = Powers::of(runs);
+    let mut len = 1u32.wrapping_shl(octave);
+    for (shift, power) in (0..octave).zip(powers).rev() {
+        let longer = places & power.wrapping_shr(len);
+        if longer != 0 {
+            places = longer;
+            len = len.wrapping_add(1u32.wrapping_shl(shift));
+        }
+    }
+    len
+}
+
+/// First place of the lowest of `runs` in an octave that has `count` blocks.
+pub(super) fn lowest_in_octave(runs: u64, count: u32, octave: u32) -> Option<u32> {
+    let starts = starts_in_octave(runs, count, octave);
+    (starts != 0).then(|| starts.trailing_zeros())
+}
+
+/// First places of those of `runs` in an octave that have `count` blocks.
+fn starts_in_octave(runs: u64, count: u32, octave: u32) -> u64 {
+    let least = 1u32.wrapping_shl(octave);
+    let starts = runs & !runs.wrapping_shl(1);
+    let too_long = enough(runs, least.wrapping_mul(2));
+    starts & enough(runs, count.max(least)) & !too_long
+}
+
+/// The lowest place, aligned to `1 << shift` blocks, from which on `count` of `runs` are free.
+pub(super) fn lowest(runs: u64, count: u32, shift: u32) -> Option<u32> {
+    let places = enough(runs, count) & aligned(shift);
+    (places != 0).then(|| places.trailing_zeros())
+}
+
+/// The places from which on `count` blocks of `runs` are free.
+fn enough(runs: u64, count: u32) -> u64 {
+    if count > WORD_BITS {
+        return 0;
+    }
+    let mut places = runs;
     let mut len = 1u32;
     while len < count {
         let more = len.min(count.wrapping_sub(len));
         places &= places.wrapping_shr(more);
         len = len.wrapping_add(more);
     }
-    places &= aligned(shift);
-    (places != 0).then(|| places.trailing_zeros())
+    places
 }

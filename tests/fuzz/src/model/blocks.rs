@@ -49,9 +49,16 @@ impl Model {
             .or_else(|| self.find_aligned(blocks, align))
     }
 
-    /// Where the lowest aligned run of `blocks` free blocks is.
+    /// Where `blocks` blocks are taken: with an alignment the lowest aligned ones, without one the first
+    /// of the lowest run that is long enough in the lowest octave of lengths that has such a run.
     fn find_aligned(&self, blocks: u32, align: u64) -> Option<u32> {
-        self.free_runs().into_iter().find_map(|(start, end)| {
+        let mut runs = self.free_runs().into_iter();
+        if align <= self.block_bytes {
+            let enough = runs.filter(|(start, end)| end - start >= blocks);
+            let tightest = enough.min_by_key(|(start, end)| (end - start).ilog2())?;
+            return Some(tightest.0);
+        }
+        runs.find_map(|(start, end)| {
             let start = self.aligned(start, align);
             (start < end && end - start >= blocks).then_some(start)
         })
