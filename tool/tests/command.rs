@@ -289,7 +289,7 @@ fn a_trace_says_which_region_it_needs() {
     assert_eq!(report["fits"], true);
     assert_eq!(report["block_bytes"], 16384);
     let smallest = report["smallest_region_bytes"].as_u64().unwrap();
-    assert_eq!(smallest, 49552 << 10);
+    assert_eq!(smallest, 48512 << 10);
     let fits = |bytes: u64| {
         let output = fpgamem(&["trace", &file, "--region", &bytes.to_string(), "--json"]);
         let report: Value = serde_json::from_str(&stdout(&output)).unwrap();

@@ -6,7 +6,7 @@
 
 use criterion::{BatchSize, BenchmarkId, Criterion};
 use fpgamem::{Arena, Device};
-use fpgamem_shared::block_map::{Alignment, BlockMap};
+use fpgamem_shared::block_map::{Alignment, BlockMap, StorageSize};
 use std::hint::black_box;
 
 /// Buffers of an arena that live beside the one that is measured.
@@ -51,10 +51,11 @@ fn translate(criterion: &mut Criterion) {
 
 /// Blocks of a pool in which nothing, or every second block, is taken.
 fn block_map(criterion: &mut Criterion) {
-    let any = Alignment::new(1, 0).expect("one is a power of two");
+    let any = Alignment::new(1).expect("one is a power of two");
     let new = || {
-        let words = vec![0u64; BlockMap::<Vec<u64>>::words_for(NR_BLOCKS)];
-        BlockMap::new(words, NR_BLOCKS).expect("enough words")
+        let size = StorageSize::of(NR_BLOCKS, 0).expect("no more than a map can have");
+        let (words, nodes) = (vec![0u64; size.words], vec![0u32; size.nodes]);
+        BlockMap::new(words, nodes, NR_BLOCKS, 0).expect("enough room")
     };
     let mut group = criterion.benchmark_group("block-map-life-of-4");
     group.bench_function("empty", |bencher| {
