@@ -285,7 +285,9 @@ impl Layout {
             if free {
                 set(lower, last.wrapping_sub(lower));
             }
-            if upper < last {
+            // A word is looked at once for both.
+            let apart = shift >= WORD_SHIFT || lower >> WORD_SHIFT != upper >> WORD_SHIFT;
+            if upper < last && apart {
                 set(upper, if free { 0 } else { last.wrapping_sub(upper) });
             }
             if !free {
