@@ -75,6 +75,20 @@ impl Stats {
         Self::read_in(&directory().with_file_name(name.expect("a node has a name")))
     }
 
+    /// As [`Self::read`], without what the scrubber changes at any time: those values are 0.
+    ///
+    /// # Panics
+    ///
+    /// Where it is missing or lacks a value.
+    pub fn read_but_scrubbing() -> Self {
+        Self {
+            blocks_clean: 0,
+            blocks_dirty: 0,
+            scrubbed_blocks: 0,
+            ..Self::read()
+        }
+    }
+
     fn read_in(directory: &Path) -> Self {
         let path = directory.join("stats");
         let text = std::fs::read_to_string(&path);
