@@ -232,6 +232,11 @@ pub(crate) fn run_printed(
     kernel: &Kernel,
     job: &Job,
 ) -> Result<(Outcome, String)> {
+    printed(|program| run(context, kernel, job, program))
+}
+
+/// What `start` gives, and what the program that it runs printed.
+pub(crate) fn printed<T>(start: impl FnOnce(Program) -> Result<T>) -> Result<(T, String)> {
     let output = Arc::new(Mutex::new(String::new()));
     let shared = Arc::clone(&output);
     let keep = move |line: &str| {
@@ -240,9 +245,9 @@ pub(crate) fn run_printed(
             output.push('\n');
         }
     };
-    let outcome = run(context, kernel, job, Program::Lines(Box::new(keep)))?;
+    let ended = start(Program::Lines(Box::new(keep)))?;
     let output = output.lock().map(|text| text.clone()).unwrap_or_default();
-    Ok((outcome, output))
+    Ok((ended, output))
 }
 
 /// The command's status, unless something says that the run cannot be trusted.

@@ -10,7 +10,6 @@ mod patch;
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use anyhow::{bail, Context as _, Result};
@@ -22,7 +21,6 @@ use crate::guest::{self, Job};
 use crate::guest_tests::{self, Lane, Suite};
 use crate::kernel::{self, Kernel, KernelArgs};
 use crate::programs::{self, Program};
-use crate::qemu;
 use crate::tree_copy::TreeCopy;
 use crate::ui::{self, elapsed, Step};
 
@@ -209,17 +207,9 @@ impl<'a> Bench<'a> {
 
     /// Runs the short sequence of the fuzzer with the driver of `tree`.
     fn fuzz(&self, tree: &Context, target: &Target) -> Result<Verdict> {
-        let output = Arc::new(Mutex::new(String::new()));
-        let shared = Arc::clone(&output);
-        let keep = move |line: &str| {
-            if let Ok(mut output) = shared.lock() {
-                output.push_str(line);
-                output.push('\n');
-            }
-        };
-        let program = qemu::Program::Lines(Box::new(keep));
-        let outcome = fuzz::run(tree, &target.kernel, &self.fuzzer, Sequence::SHORT, program)?;
-        let output = output.lock().map(|text| text.clone()).unwrap_or_default();
+        let (outcome, output) = guest::printed(|program| {
+            fuzz::run(tree, &target.kernel, &self.fuzzer, Sequence::SHORT, program)
+        })?;
         let difference = output.lines().find(|line| line.starts_with("DIFFERENCE"));
         Ok(match (outcome, difference) {
             (Ok(0), _) => Verdict::Green,

@@ -20,7 +20,7 @@ macro_rules! on_lines {
                 asm!(concat!($instruction, ", {}"), in(reg) line, options(nostack))
             };
             #[cfg(not(target_arch = "aarch64"))]
-            unimplemented!("{} of {line:#x} on the board only", $instruction);
+            panic!("{} of {line:#x} on the board only", $instruction);
         }
     };
 }

@@ -8,7 +8,6 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
 
 use anyhow::{bail, Context as _, Result};
 
@@ -21,7 +20,6 @@ use crate::guest::{self, Job, MachineArgs, Outcome};
 use crate::initramfs::Files;
 use crate::kernel::Kernel;
 use crate::programs;
-use crate::qemu::Program;
 use crate::tree_copy::TreeCopy;
 use crate::ui::Step;
 
@@ -155,22 +153,12 @@ impl<'a> Bench<'a> {
             cache_model: Some(self.model.clone()),
         };
         let _ = fs::remove_file(&self.json);
-        let output = Arc::new(Mutex::new(String::new()));
-        let shared = Arc::clone(&output);
-        let keep = move |line: &str| {
-            if let Ok(mut output) = shared.lock() {
-                output.push_str(line);
-                output.push('\n');
-            }
-        };
-        let program = Program::Lines(Box::new(keep));
-        let status = guest::run(&self.copy.context, self.kernel, &job, program)?;
+        let (status, output) = guest::run_printed(&self.copy.context, self.kernel, &job)?;
         let log = self
             .copy
             .context
             .target
             .join(format!("{}.log", name.replace(' ', "-")));
-        let output = output.lock().map(|text| text.clone()).unwrap_or_default();
         fs::write(&log, output)?;
         let findings = findings::read(&self.json)?;
         step.done();
