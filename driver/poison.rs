@@ -84,6 +84,9 @@ impl Poison {
 
     /// The process that had allocated a block, if it is known what the block is full of.
     pub(crate) fn former(&self, block: BlockRange) -> Option<i32> {
+        if !ENABLED {
+            return None;
+        }
         Some(self.content(block.start())?.former)
     }
 

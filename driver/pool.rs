@@ -396,30 +396,33 @@ impl Pool {
 
     /// Fills one block with zeroes, in memory too, unless an allocation takes it meanwhile. `former` as
     /// [`Self::next_to_scrub`] told.
-    pub(crate) fn scrub(&self, blocks: BlockRange, former: Option<i32>) {
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` if the block is not in the region; it does not become clean.
+    pub(crate) fn scrub(&self, blocks: BlockRange, former: Option<i32>) -> Result {
         let block = blocks.start();
-        if let Ok(memory) = self.memory_of(blocks) {
-            for part in memory.turns(SCRUB_TURN_BYTES) {
-                let turn = self.scrub_turn.lock();
-                if *turn != Some(block) {
-                    break;
-                }
-                part.zero_at_once(Operation::Clean);
-                cache::barrier();
-                drop(turn);
-                cache::resched();
+        for part in self.memory_of(blocks)?.turns(SCRUB_TURN_BYTES) {
+            let turn = self.scrub_turn.lock();
+            if *turn != Some(block) {
+                break;
             }
+            part.zero_at_once(Operation::Clean);
+            cache::barrier();
+            drop(turn);
+            cache::resched();
         }
         let mut state = self.state.lock();
         state.scrubbing = None;
         if self.scrub_turn.lock().take() != Some(block) {
-            return;
+            return Ok(());
         }
         state.scrub.scrubbed(block);
         self.counters.scrubbed_blocks.add(1);
         if let Some(former) = former {
             self.poison.scrubbed(blocks, former);
         }
+        Ok(())
     }
 
     /// Makes the scrubber leave `blocks`, which have just been allocated.

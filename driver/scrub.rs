@@ -54,7 +54,10 @@ impl Work for Scrubber {
         loop {
             match self.pool.next_to_scrub() {
                 Next::Scrub { blocks, former } => {
-                    self.pool.scrub(blocks, former);
+                    if self.pool.scrub(blocks, former).is_err() {
+                        // Allocations clear what this leaves.
+                        return;
+                    }
                     rests = 0;
                 }
                 Next::Rest => {
