@@ -65,16 +65,8 @@ pub unsafe extern "C" fn qemu_plugin_install(
     argc: c_int,
     argv: *mut *mut c_char,
 ) -> c_int {
-    let mut arguments = Vec::new();
-    for index in 0..usize::try_from(argc).unwrap_or(0) {
-        // SAFETY: QEMU passes so many pointers.
-        let argument = unsafe { argv.add(index) };
-        // SAFETY: as above.
-        let argument = unsafe { *argument };
-        // SAFETY: each is a C string.
-        let argument = unsafe { CStr::from_ptr(argument) };
-        arguments.push(argument.to_string_lossy().into_owned());
-    }
+    // SAFETY: QEMU passes so many C strings.
+    let arguments = unsafe { qemu::arguments(argc, argv) };
     // SAFETY: QEMU passes a valid structure.
     let info = unsafe { &*info.cast::<qemu::Info>() };
     match install(info, &arguments) {

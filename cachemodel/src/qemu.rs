@@ -5,7 +5,7 @@
 //! QEMU, `include/qemu/qemu-plugin.h`. The functions are in the program that loads the plugin, as
 //! are those of GLib, which it links.
 
-use std::ffi::{c_char, c_int, c_uint, c_void};
+use std::ffi::{c_char, c_int, c_uint, c_void, CStr};
 
 /// The version of the interface that this is.
 pub(crate) const VERSION: c_int = 4;
@@ -103,4 +103,23 @@ extern "C" {
     pub(crate) fn g_array_free(array: *mut Array, free_data: c_int) -> *mut c_char;
     pub(crate) fn g_byte_array_new() -> *mut ByteArray;
     pub(crate) fn g_byte_array_set_size(array: *mut ByteArray, len: c_uint) -> *mut ByteArray;
+}
+
+/// What was written behind the plugin's name: what `qemu_plugin_install` is called with.
+///
+/// # Safety
+///
+/// `argv` points to `argc` C strings.
+pub(crate) unsafe fn arguments(argc: c_int, argv: *mut *mut c_char) -> Vec<String> {
+    let mut arguments = Vec::new();
+    for index in 0..usize::try_from(argc).unwrap_or(0) {
+        // SAFETY: By the contract of this function.
+        let argument = unsafe { argv.add(index) };
+        // SAFETY: As above.
+        let argument = unsafe { *argument };
+        // SAFETY: As above.
+        let argument = unsafe { CStr::from_ptr(argument) };
+        arguments.push(argument.to_string_lossy().into_owned());
+    }
+    arguments
 }

@@ -6,7 +6,7 @@
 //!
 //! Would be replaced by an abstraction over kthreads in `rust/kernel`.
 
-use core::{marker::PhantomData, ptr::NonNull};
+use core::ptr::NonNull;
 use kernel::{
     bindings,
     error::from_err_ptr,
@@ -48,7 +48,6 @@ pub(crate) trait Work: Send + Sync {
 pub(crate) struct Thread<W: Work> {
     task: NonNull<bindings::task_struct>,
     work: Arc<W>,
-    _owns: PhantomData<W>,
 }
 
 // SAFETY: A task may be stopped from any other, and `work` may be shared.
@@ -84,11 +83,7 @@ impl<W: Work> Thread<W> {
         // SAFETY: As above.
         unsafe { bindings::wake_up_process(task.as_ptr()) };
         // INVARIANT: Just made so.
-        Ok(Self {
-            task,
-            work,
-            _owns: PhantomData,
-        })
+        Ok(Self { task, work })
     }
 }
 

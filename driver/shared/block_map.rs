@@ -5,7 +5,7 @@
 //! A pure data structure: it has no lock, no memory of its own and knows no addresses. Blocks are
 //! numbered from 0. The caller supplies the memory and serializes access.
 //!
-//! A search takes a step for each eightfold of the number of blocks, whatever is allocated and whatever
+//! A search takes a step for each fourfold of the number of blocks, whatever is allocated and whatever
 //! the alignment. A change takes as many for each alignment that it matters to, and writes the words of
 //! its blocks.
 //! Nothing here panics. Sums and differences that the invariants keep in range are nevertheless
