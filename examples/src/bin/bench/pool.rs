@@ -37,18 +37,20 @@ impl Stats {
         find(&fs::read_to_string(&self.path).ok()?, name)
     }
 
-    /// Sleeps until every free block is known to be clear. Returns at once where the driver clears
-    /// nothing in the background.
+    /// Sleeps until no free block waits to be cleared in the background.
     ///
     /// # Errors
     ///
-    /// `TimedOut` if that does not come.
+    /// `NotFound` where the kernel shows no counts, `TimedOut` if that does not come.
     pub(crate) fn settle(&self) -> io::Result<()> {
         let mut dirty = 0;
         for _ in 0..MOST_POLLS {
-            match self.count("blocks_dirty") {
-                None | Some(0) => return Ok(()),
-                Some(count) => dirty = count,
+            dirty = self.count("blocks_dirty").ok_or_else(|| {
+                let why = format!("no blocks_dirty in {}", self.path.display());
+                io::Error::new(io::ErrorKind::NotFound, why)
+            })?;
+            if dirty == 0 {
+                return Ok(());
             }
             std::thread::sleep(POLL);
         }
@@ -107,7 +109,8 @@ mod tests {
     }
 
     #[test]
-    fn a_pool_without_counts_is_settled() {
-        Stats::of(Path::new("/dev/no-such-node")).settle().unwrap();
+    fn a_pool_without_counts_never_counts_as_settled() {
+        let settled = Stats::of(Path::new("/dev/no-such-node")).settle();
+        assert_eq!(settled.unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 }
