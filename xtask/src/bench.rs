@@ -17,7 +17,6 @@ mod table;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
 
 use anyhow::{bail, Context as _, Result};
 
@@ -28,7 +27,6 @@ use crate::guest_tests::Report;
 use crate::initramfs::Files;
 use crate::kernel::{self, Kernel, KernelArgs};
 use crate::programs;
-use crate::qemu::Program;
 use crate::ui::Step;
 
 use peer::Peer;
@@ -224,25 +222,15 @@ impl Measuring {
     fn once(&self, context: &Context, kernel: &Kernel, what: &str) -> Result<Vec<String>> {
         let script = self.job.command.last().map_or("", String::as_str);
         let step = Step::start(format!("bench: {}, {what}", self.name));
-        let lines = Arc::new(Mutex::new(Vec::new()));
-        let shared = Arc::clone(&lines);
-        let keep = move |line: &str| {
-            if let Ok(mut lines) = shared.lock() {
-                lines.push(line.to_owned());
-            }
-        };
-        let outcome = guest::run(context, kernel, &self.job, Program::Lines(Box::new(keep)))?;
+        let (outcome, output) = guest::run_printed(context, kernel, &self.job)?;
         step.done();
-        let lines = lines.lock().map(|lines| lines.clone()).unwrap_or_default();
         match outcome {
-            Ok(0) => Ok(lines
-                .into_iter()
+            Ok(0) => Ok(output
+                .lines()
                 .filter(|line| line.starts_with('{'))
+                .map(str::to_owned)
                 .collect()),
-            Ok(status) => bail!(
-                "`{script}` ended with status {status}:\n{}",
-                lines.join("\n")
-            ),
+            Ok(status) => bail!("`{script}` ended with status {status}:\n{output}"),
             Err(why) => bail!("{why}"),
         }
     }
