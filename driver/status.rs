@@ -6,15 +6,9 @@
 //! Slots are numbered here and words are only ever compared with 0, so nothing that user space
 //! writes there can do more than quarantine its own blocks.
 
-use crate::{
-    blocks::{self, Map},
-    kapi::shared_pages::SharedPages,
-    shared::{
-        abi,
-        block_map::{Alignment, BlockRange},
-    },
-};
+use crate::{kapi::shared_pages::SharedPages, shared::abi};
 use kernel::{
+    bitmap::BitmapVec,
     mm::virt::VmaNew,
     new_mutex,
     page::PAGE_SIZE,
@@ -27,7 +21,7 @@ use kernel::{
 pub(crate) struct Area {
     pages: SharedPages,
     #[pin]
-    slots: Mutex<Map>,
+    slots: Mutex<Slots>,
 }
 
 impl Area {
@@ -42,8 +36,10 @@ impl Area {
             return Err(EINVAL);
         }
         let pages = SharedPages::new(usize::try_from(bytes)?.div_ceil(PAGE_SIZE))?;
-        let nr_slots = u32::try_from(pages.words())?;
-        let slots = blocks::free_map(nr_slots, 0)?;
+        let slots = Slots {
+            used: BitmapVec::new(pages.words(), GFP_KERNEL_ACCOUNT)?,
+            full_below: 0,
+        };
         Arc::pin_init(
             pin_init!(Self {
                 pages,
@@ -72,26 +68,57 @@ impl Area {
     }
 }
 
+/// Which words of an area are in use.
+///
+/// INVARIANT: all words before `full_below` are.
+struct Slots {
+    used: BitmapVec,
+    full_below: usize,
+}
+
+impl Slots {
+    /// Takes the first word that is not in use; `None` if all are.
+    fn take(&mut self) -> Option<usize> {
+        if self.full_below >= self.used.len() {
+            return None;
+        }
+        let slot = self.used.next_zero_bit(self.full_below);
+        if let Some(slot) = slot {
+            self.used.set_bit(slot);
+        }
+        self.full_below = slot.map_or(self.used.len(), |slot| slot.saturating_add(1));
+        slot
+    }
+
+    /// Gives back a word that [`Self::take`] returned.
+    fn give_back(&mut self, slot: usize) {
+        self.used.clear_bit(slot);
+        self.full_below = self.full_below.min(slot);
+    }
+}
+
 /// A word of an area that belongs to one buffer, which holds the area by it.
 pub(crate) struct Slot {
     area: Arc<Area>,
-    range: BlockRange,
+    index: u32,
 }
 
 impl Slot {
     /// Takes a word and makes it 0; `None` if all are in use.
     pub(crate) fn new(area: &Arc<Area>) -> Option<Self> {
-        let range = area.slots.lock().alloc(1, Alignment::ONE).ok()?;
-        area.pages.clear(range.start());
+        let index = area.slots.lock().take()?;
+        // CAST: An area has at most 2^16 words.
+        let index = index as u32;
+        area.pages.clear(index);
         Some(Self {
             area: area.clone(),
-            range,
+            index,
         })
     }
 
     /// Index of the word.
     pub(crate) fn index(&self) -> u32 {
-        self.range.start()
+        self.index
     }
 
     /// The area.
@@ -107,7 +134,7 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        // It is allocated, by this value.
-        let _ = self.area.slots.lock().free(self.range);
+        // CAST: usize is 64 bits on arm64.
+        self.area.slots.lock().give_back(self.index as usize);
     }
 }

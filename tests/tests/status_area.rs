@@ -144,6 +144,19 @@ fn more_buffers_than_words_go_without() {
 }
 
 #[test]
+fn the_lowest_slot_that_is_free_is_next() {
+    let _balance = Balance::new();
+    let node = Node::open();
+    let _area = map(&node);
+    let handles = [(); 8].map(|()| node.alloc(request(1)).unwrap().handle);
+    for freed in [4, 0, 1] {
+        node.free(handles[freed]).unwrap();
+    }
+    let slots = [(); 4].map(|()| node.alloc(request(1)).unwrap().status_slot);
+    assert_eq!(slots, [0, 1, 4, 8]);
+}
+
+#[test]
 fn a_slot_is_used_again_and_zeroed() {
     let ward = Ward::new();
     let node = &ward.node;
