@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What debugfs shows of a pool: `fpgamem/fpgamemN/stats` and `fpgamem/fpgamemN/block_map`.
+//! What debugfs shows of a pool: `stats`, `block_map` and `scrub_map` in `fpgamem/fpgamemN`.
 
-use crate::{pool::Pool, state::Holder};
+use crate::{pool::Pool, shared::block_map::BlockRange, state::Holder};
 use core::fmt::{Formatter, Result as FmtResult};
 use kernel::{
     debugfs::{Dir, File, Writer},
@@ -134,10 +134,34 @@ impl Writer for BlockList {
     }
 }
 
+/// The file `scrub_map`: one line for each run of dirty blocks.
+struct DirtyList(Arc<Pool>);
+
+impl Writer for DirtyList {
+    fn write(&self, f: &mut Formatter<'_>) -> FmtResult {
+        let pool = &self.0;
+        writeln!(f, "# start end bytes state")?;
+        let mut rest = BlockRange::new(0, pool.nr_blocks());
+        // Every other block may be a run. So the lock is let go of after each: allocations need not wait for the
+        // whole list, which is no moment's therefore.
+        while let Some(run) =
+            rest.and_then(|rest| pool.with_state(|state| state.scrub.next_dirty_run(rest)))
+        {
+            let start = pool.phys_addr_of(run);
+            let bytes = pool.bytes_of(run);
+            let end = start.saturating_add(bytes);
+            writeln!(f, "{start:#x} {end:#x} {bytes} dirty")?;
+            rest = BlockRange::between(run.end(), pool.nr_blocks());
+        }
+        Ok(())
+    }
+}
+
 /// The debugfs files of one bound device; they go when this is dropped.
 pub(crate) struct DebugFiles {
     _stats: Pin<KBox<File<Stats>>>,
     _block_map: Pin<KBox<File<BlockList>>>,
+    _scrub_map: Pin<KBox<File<DirtyList>>>,
 }
 
 impl DebugFiles {
@@ -151,6 +175,10 @@ impl DebugFiles {
             )?,
             _block_map: KBox::pin_init(
                 dir.read_only_file(kernel::c_str!("block_map"), BlockList(pool.clone())),
+                GFP_KERNEL,
+            )?,
+            _scrub_map: KBox::pin_init(
+                dir.read_only_file(kernel::c_str!("scrub_map"), DirtyList(pool.clone())),
                 GFP_KERNEL,
             )?,
         })

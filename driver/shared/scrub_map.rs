@@ -79,27 +79,15 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> ScrubMap<S> {
 
     /// The first longest run of blocks in `within` that are not clean.
     pub fn next_unclean(&self, within: BlockRange) -> Option<BlockRange> {
-        let mut start = None;
-        for (index, mask) in within.word_masks() {
-            let base = index.saturating_mul(BLOCKS_PER_WORD);
-            let clean = word(&self.clean, index);
-            let mut left = mask;
-            if start.is_none() {
-                let unclean = !clean & mask;
-                if unclean == 0 {
-                    continue;
-                }
-                let first = unclean.trailing_zeros();
-                start = Some(base.saturating_add(first));
-                left &= u64::MAX.wrapping_shl(first);
-            }
-            let ends = clean & left;
-            if ends != 0 {
-                let end = base.saturating_add(ends.trailing_zeros());
-                return BlockRange::between(start?, end);
-            }
+        first_run(within, |index| !word(&self.clean, index))
+    }
+
+    /// The first longest run of blocks in `within` that are dirty.
+    pub fn next_dirty_run(&self, within: BlockRange) -> Option<BlockRange> {
+        if self.nr_dirty == 0 {
+            return None;
         }
-        BlockRange::between(start?, within.end())
+        first_run(within, |index| word(&self.dirty, index))
     }
 
     /// Allocated blocks were freed: they are dirty.
@@ -158,4 +146,29 @@ fn word(storage: &impl AsRef<[u64]>, index: u32) -> u64 {
         .get(index as usize)
         .copied()
         .unwrap_or_default()
+}
+
+/// The first longest run of blocks in `within` whose bits are set in the words that `word_at` tells.
+fn first_run(within: BlockRange, word_at: impl Fn(u32) -> u64) -> Option<BlockRange> {
+    let mut start = None;
+    for (index, mask) in within.word_masks() {
+        let base = index.saturating_mul(BLOCKS_PER_WORD);
+        let set = word_at(index);
+        let mut left = mask;
+        if start.is_none() {
+            let wanted = set & mask;
+            if wanted == 0 {
+                continue;
+            }
+            let first = wanted.trailing_zeros();
+            start = Some(base.saturating_add(first));
+            left &= u64::MAX.wrapping_shl(first);
+        }
+        let ends = !set & left;
+        if ends != 0 {
+            let end = base.saturating_add(ends.trailing_zeros());
+            return BlockRange::between(start?, end);
+        }
+    }
+    BlockRange::between(start?, within.end())
 }

@@ -107,6 +107,38 @@ fn runs_that_are_not_clean_are_found_one_after_the_other_across_words() {
     assert_eq!(found, [(0, 60), (70, 127), (128, 192), (193, 256)]);
 }
 
+/// The dirty runs in a map of `nr_blocks` blocks from `from` on.
+fn dirty_runs(map: &ScrubMap<Vec<u64>>, from: u32, nr_blocks: u32) -> Vec<(u32, u32)> {
+    let mut found = Vec::new();
+    let mut from = from;
+    while from < nr_blocks {
+        let Some(run) = map.next_dirty_run(range(from, nr_blocks)) else {
+            break;
+        };
+        found.push((run.start(), run.end()));
+        from = run.end();
+    }
+    found
+}
+
+#[test]
+fn dirty_runs_are_found_one_after_the_other_across_words() {
+    let mut map = map(256);
+    assert_eq!(dirty_runs(&map, 0, 256), []);
+    map.take(range(0, 256));
+    map.free(range(60, 70));
+    map.free(range(127, 193));
+    assert_eq!(dirty_runs(&map, 0, 256), [(60, 70), (127, 193)]);
+    assert_eq!(dirty_runs(&map, 65, 128), [(65, 70), (127, 128)]);
+    map.scrubbed(60);
+    map.scrubbed(130);
+    map.take(range(191, 192));
+    let expected = [(61, 70), (127, 130), (131, 191), (192, 193)];
+    assert_eq!(dirty_runs(&map, 0, 256), expected);
+    scrub_all(&mut map);
+    assert_eq!(dirty_runs(&map, 0, 256), []);
+}
+
 /// What the model knows of a block.
 #[derive(Clone, Copy, PartialEq)]
 enum Bytes {
@@ -153,6 +185,12 @@ proptest! {
             let count = |state| (0..NR).filter(|&at| !taken[at] && bytes[at] == state).count();
             prop_assert_eq!(map.nr_clean() as usize, count(Bytes::Clean));
             prop_assert_eq!(map.nr_dirty() as usize, count(Bytes::Dirty));
+            let listed: Vec<u32> = dirty_runs(&map, 0, 300)
+                .into_iter()
+                .flat_map(|(start, end)| start..end)
+                .collect();
+            let dirty = |&at: &u32| !taken[at as usize] && bytes[at as usize] == Bytes::Dirty;
+            prop_assert_eq!(listed, (0..300).filter(dirty).collect::<Vec<_>>());
         }
     }
 }

@@ -38,6 +38,7 @@ pub mod pattern;
 pub mod pointers;
 pub mod quarantine;
 pub mod replay;
+pub mod scrub_map;
 #[cfg(target_arch = "aarch64")]
 #[expect(unsafe_code, reason = "an instruction that marks a place")]
 pub mod steps;

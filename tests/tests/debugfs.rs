@@ -212,7 +212,7 @@ fn a_map_with_ten_thousand_buffers_is_complete() {
 fn the_files_are_for_root_alone() {
     use std::os::unix::fs::PermissionsExt;
     let _balance = Balance::new();
-    for file in ["stats", "block_map"] {
+    for file in ["stats", "block_map", "scrub_map"] {
         let mode = std::fs::metadata(debugfs::directory().join(file))
             .unwrap()
             .permissions()

@@ -11,7 +11,8 @@ use fpgamem_tests::debugfs::Stats;
 use fpgamem_tests::driver::Unbound;
 use fpgamem_tests::pattern::Random;
 use fpgamem_tests::zdma::Zdma;
-use fpgamem_tests::{request, Balance, Node, PAGE};
+use fpgamem_tests::{request, scrub_map, Balance, Node, PAGE};
+use std::ops::Range;
 use std::time::Duration;
 
 /// Longer than the scrubber rests after a free.
@@ -201,4 +202,83 @@ fn blocks_between_clean_ones_are_cleared() {
     let cleared = after.cleared_blocks - before.cleared_blocks;
     assert_eq!(cleared + after.scrubbed_blocks - before.scrubbed_blocks, 5);
     whole.check_zero(0..9 * block);
+}
+
+/// Frees by `free` until the scrub map shows something of it before the scrubber is through, and tells that and
+/// the bytes of a block.
+fn while_it_is_scrubbed(mut free: impl FnMut()) -> (Vec<Range<u64>>, u64) {
+    // One try is enough, unless this program gets no processor for as long as the scrubber needs.
+    for _ in 0..100 {
+        when_all_is_scrubbed();
+        free();
+        let before = Stats::read();
+        let runs = scrub_map::read();
+        let after = Stats::read();
+        // Nothing else is freed or allocated, so that dirty blocks become fewer all the time.
+        let bytes: u64 = runs.iter().map(|run| run.end - run.start).sum();
+        let blocks = bytes / before.block_bytes;
+        assert!(
+            (after.blocks_dirty..=before.blocks_dirty).contains(&blocks),
+            "{blocks} blocks: {before:?}, {after:?}"
+        );
+        if !runs.is_empty() {
+            return (runs, before.block_bytes);
+        }
+    }
+    panic!("a hundred times the scrubber was faster");
+}
+
+#[test]
+fn the_scrub_map_shows_what_was_freed_until_it_is_scrubbed() {
+    let _balance = Balance::of_an_empty_pool();
+    let node = Node::open();
+    let blocks = Stats::read().blocks / 4;
+    let mut place = 0;
+    let (runs, block) = while_it_is_scrubbed(|| place = dirty(&node, blocks));
+    // From the lowest block on it is scrubbed.
+    let [run] = &runs[..] else {
+        panic!("one run is left of one buffer: {runs:x?}");
+    };
+    assert!(run.start >= place && run.end == place + blocks * block);
+    when_all_is_scrubbed();
+    assert_eq!(scrub_map::read(), [], "clean blocks are shown");
+}
+
+#[test]
+fn the_scrub_map_shows_neither_buffers_nor_clean_blocks_between_dirty_ones() {
+    let _balance = Balance::of_an_empty_pool();
+    let node = Node::open();
+    let len = Stats::read().blocks / 96 * node.info().unwrap().block_bytes;
+    let fresh = |_| {
+        let mapping = node.map(len).unwrap();
+        mapping.set(0..len, 0xff);
+        let start = node.user_to_phys(mapping.addr()).unwrap().phys_addr;
+        (start, mapping)
+    };
+    let mut starts = Vec::new();
+    let mut held = Vec::new();
+    let (runs, _) = while_it_is_scrubbed(|| {
+        held.clear();
+        when_all_is_scrubbed();
+        let buffers: Vec<_> = (0..60).map(fresh).collect();
+        starts = buffers.iter().map(|(start, _)| *start).collect();
+        // Of three each, one stays, one is clean by the time that the last is freed.
+        let (mut clean, mut dirty) = (Vec::new(), Vec::new());
+        for (number, (_, mapping)) in buffers.into_iter().enumerate() {
+            [&mut held, &mut clean, &mut dirty][number % 3].push(mapping);
+        }
+        drop(clean);
+        when_all_is_scrubbed();
+        drop(dirty);
+    });
+    let dirty: Vec<_> = starts.iter().skip(2).step_by(3).collect();
+    for run in &runs {
+        // The scrubber may have begun with it.
+        let buffer = dirty.iter().find(|start| ***start + len == run.end);
+        assert!(
+            buffer.is_some_and(|start| **start <= run.start),
+            "{run:x?} is no rest of any of {dirty:x?}, {len:#x} bytes long"
+        );
+    }
+    assert!(runs.windows(2).all(|pair| pair[0].end <= pair[1].start));
 }

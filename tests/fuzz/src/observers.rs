@@ -3,7 +3,7 @@
 //! What the coordinator itself sees of the pool.
 
 use crate::fuzzer::{same, Fuzzer, Step};
-use fpgamem_tests::{abi, block_map, Stats};
+use fpgamem_tests::{abi, block_map, scrub_map, Stats};
 
 impl Fuzzer {
     /// Frees what is quarantined, so that the model need not know of time.
@@ -76,6 +76,14 @@ impl Fuzzer {
                 .to_owned(),
             };
             same("a line of the block map", expected, line)?;
+        }
+        for run in scrub_map::read() {
+            let mut buffers = model.buffers.keys().map(|&start| {
+                let phys = model.phys(start);
+                phys..phys + model.bytes(start)
+            });
+            let among = buffers.find(|buffer| buffer.start < run.end && run.start < buffer.end);
+            same("a buffer in a run of the scrub map", None, among)?;
         }
         let info = self.node.info().map_err(|errno| format!("INFO: {errno}"))?;
         let largest = u64::from(model.largest(0)) * model.block_bytes;
