@@ -129,6 +129,105 @@ fn a_map_shows_each_buffer_where_it_is() {
     node.set_owner(gathered.handle, 0).unwrap();
 }
 
+/// Frees all of the pool, dirty, and shows the map until it shows something of that.
+fn map_while_it_is_scrubbed(node: &Node) -> Value {
+    // One try is enough, unless the command gets no processor for as long as the scrubber needs.
+    for _ in 0..100 {
+        let stats = debugfs::Stats::read();
+        let all = node
+            .map(stats.blocks * stats.block_bytes)
+            .expect("the pool is empty");
+        drop(all);
+        let before = debugfs::Stats::read();
+        let map = json(&["map"]);
+        let after = debugfs::Stats::read();
+        let bytes = map["scrubbing_bytes"].as_u64().expect("the driver tells");
+        // Nothing else is freed or allocated, so that dirty blocks become fewer all the time.
+        let blocks = after.blocks_dirty..=before.blocks_dirty;
+        assert!(
+            blocks.contains(&(bytes / stats.block_bytes)),
+            "{blocks:?}, {map}"
+        );
+        if bytes != 0 {
+            return map;
+        }
+    }
+    panic!("a hundred times the scrubber was faster");
+}
+
+#[test]
+fn a_map_tells_what_is_being_scrubbed_from_what_is_clean() {
+    let _balance = Balance::of_an_empty_pool();
+    let node = Node::open();
+    let map = map_while_it_is_scrubbed(&node);
+    let runs = map["scrubbing_runs"].as_array().unwrap();
+    let [run] = &runs[..] else {
+        panic!("one run is left of one buffer: {map}");
+    };
+    // From the lowest block on it is scrubbed.
+    let end = run["phys_addr"].as_u64().unwrap() + run["bytes"].as_u64().unwrap();
+    let info = node.info().unwrap();
+    assert_eq!(end, info.phys_addr + info.region_bytes);
+    assert_eq!(map["free_bytes"], info.region_bytes);
+    while debugfs::Stats::read().blocks_dirty != 0 {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let map = json(&["map"]);
+    assert_eq!(map["scrubbing_bytes"], 0);
+    assert_eq!(map["scrubbing_runs"], serde_json::json!([]));
+    let picture = printed(&["map", "--color", "never"]);
+    assert!(picture.contains("~ scrubbing") && picture.contains("; 0 B scrubbing"));
+}
+
+/// The debugfs files of a driver that has no `scrub_map`, until this is dropped.
+struct OlderDriver;
+
+impl OlderDriver {
+    fn new() -> Self {
+        let directory = debugfs::directory();
+        let files = ["stats", "block_map"];
+        let texts = files.map(|file| std::fs::read(directory.join(file)).expect("root may"));
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "tmpfs"]).arg(&directory);
+        assert!(mount.status().is_ok_and(|status| status.success()));
+        let older = Self;
+        for (file, text) in files.iter().zip(texts) {
+            std::fs::write(directory.join(file), text).expect("root may");
+        }
+        older
+    }
+}
+
+impl Drop for OlderDriver {
+    fn drop(&mut self) {
+        let unmounted = Command::new("umount").arg(debugfs::directory()).status();
+        let done = unmounted.is_ok_and(|status| status.success());
+        assert!(done || std::thread::panicking());
+    }
+}
+
+#[test]
+fn a_map_of_an_older_driver_says_nothing_of_scrubbing() {
+    let _balance = Balance::of_an_empty_pool();
+    let node = Node::open();
+    let buffer = node.alloc(request(100_000)).unwrap();
+    let older = OlderDriver::new();
+    let map = json(&["map"]);
+    assert_eq!(map["buffers"][0]["phys_addr"], buffer.phys_addr);
+    let region = node.info().unwrap().region_bytes;
+    assert_eq!(map["free_bytes"], region - buffer.alloc_bytes);
+    assert_eq!(
+        (map.get("scrubbing_bytes"), map.get("scrubbing_runs")),
+        (None, None)
+    );
+    let picture = printed(&["map", "--color", "never"]);
+    assert!(
+        picture.contains(". free") && !picture.contains("scrubbing"),
+        "{picture}"
+    );
+    drop(older);
+}
+
 #[test]
 fn a_sound_board_is_healthy() {
     let output = run(&mut tool(&["doctor"]));

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What the driver shows of a pool in debugfs: `stats` and `block_map`.
+//! What the driver shows of a pool in debugfs: `stats`, `block_map` and `scrub_map`.
 
 use crate::failure::Failure;
 use fpgamem_shared::abi;
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// Where debugfs is mounted.
@@ -44,16 +46,27 @@ pub(crate) struct Entry {
 /// Reads a file of a node's folder.
 pub(crate) fn read(node: &Path, file: &str) -> Result<String, Failure> {
     let path = directory(node).join(file);
-    std::fs::read_to_string(&path).map_err(|error| {
-        let way_out = match error.kind() {
-            std::io::ErrorKind::PermissionDenied => "run it as root: debugfs is closed to others",
-            _ => {
-                "mount debugfs (mount -t debugfs debugfs /sys/kernel/debug), load the module, and \
-                 give the node by --device; the kernel needs DEBUG_FS"
-            }
-        };
-        Failure::reading(&path, error, way_out)
-    })
+    std::fs::read_to_string(&path).map_err(|error| refused(&path, error))
+}
+
+/// Reads a file of a node's folder that the drivers of earlier releases lack: `None` there.
+pub(crate) fn read_if_there(node: &Path, file: &str) -> Result<Option<String>, Failure> {
+    let path = directory(node).join(file);
+    match std::fs::read_to_string(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        result => result.map(Some).map_err(|error| refused(&path, error)),
+    }
+}
+
+fn refused(path: &Path, error: std::io::Error) -> Failure {
+    let way_out = match error.kind() {
+        ErrorKind::PermissionDenied => "run it as root: debugfs is closed to others",
+        _ => {
+            "mount debugfs (mount -t debugfs debugfs /sys/kernel/debug), load the module, and \
+             give the node by --device; the kernel needs DEBUG_FS"
+        }
+    };
+    Failure::reading(path, error, way_out)
 }
 
 /// The counters of `stats` by their names.
@@ -82,7 +95,6 @@ fn parse_entry(line: &str) -> Option<Entry> {
     let [start, _, bytes, flags, mappings, pid, holder, ..] = fields[..] else {
         return None;
     };
-    let hexadecimal = |text: &str| u64::from_str_radix(text.strip_prefix("0x")?, 16).ok();
     let flags = hexadecimal(flags)?;
     Some(Entry {
         phys_addr: hexadecimal(start)?,
@@ -98,6 +110,27 @@ fn parse_entry(line: &str) -> Option<Entry> {
             _ => return None,
         },
     })
+}
+
+/// The physical addresses of each run of dirty blocks in `scrub_map`, lowest first.
+pub(crate) fn parse_scrub_map(text: &str) -> Result<Vec<Range<u64>>, Failure> {
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    lines
+        .map(|line| parse_dirty_run(line).ok_or_else(|| strange("scrub_map", line)))
+        .collect()
+}
+
+fn parse_dirty_run(line: &str) -> Option<Range<u64>> {
+    let fields: Vec<_> = line.split_whitespace().collect();
+    // Later drivers may say more.
+    let [start, end, _, "dirty", ..] = fields[..] else {
+        return None;
+    };
+    Some(hexadecimal(start)?..hexadecimal(end)?)
+}
+
+fn hexadecimal(text: &str) -> Option<u64> {
+    u64::from_str_radix(text.strip_prefix("0x")?, 16).ok()
 }
 
 fn strange(file: &str, line: &str) -> Failure {
@@ -140,6 +173,16 @@ mod tests {
             let failure = parse_block_map(line).unwrap_err().to_string();
             assert!(failure.contains(line), "{failure}");
         }
+    }
+
+    #[test]
+    fn takes_runs_of_dirty_blocks_apart() {
+        let text = "# start end bytes state\n0x40000000 0x40008000 32768 dirty 250\n";
+        let runs = parse_scrub_map(text).unwrap();
+        assert_eq!((runs.len(), &runs[0]), (1, &(0x4000_0000..0x4000_8000)));
+        let line = "0x40000000 0x40008000 32768 muddy";
+        let failure = parse_scrub_map(line).unwrap_err().to_string();
+        assert!(failure.contains("scrub_map") && failure.contains(line));
     }
 
     #[test]

@@ -12,6 +12,9 @@ use std::process::{Command, Output};
 const RECORDED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/map.json");
 /// What it looks like at 80 columns.
 const GOLDEN: &str = include_str!("data/map.txt");
+/// The same of a driver that did not tell what is being scrubbed.
+const RECORDED_OLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/map-older.json");
+const GOLDEN_OLDER: &str = include_str!("data/map-older.txt");
 
 /// Runs the command; no variable of the caller changes what it does.
 fn fpgamem(arguments: &[&str]) -> Output {
@@ -76,9 +79,12 @@ impl Drop for Scratch {
 
 #[test]
 fn a_recorded_map_looks_as_it_did() {
-    let picture = printed(&["map", "--from", RECORDED, "--width", "80"]);
-    assert_eq!(picture, GOLDEN);
-    assert!(picture.lines().all(|line| line.chars().count() <= 80));
+    for (recorded, golden) in [(RECORDED, GOLDEN), (RECORDED_OLDER, GOLDEN_OLDER)] {
+        let picture = printed(&["map", "--from", recorded, "--width", "80"]);
+        assert_eq!(picture, golden);
+        assert!(picture.lines().all(|line| line.chars().count() <= 80));
+    }
+    assert!(GOLDEN.contains("~ scrubbing") && !GOLDEN_OLDER.contains("scrubbing"));
 }
 
 #[test]
@@ -96,11 +102,13 @@ fn colour_is_had_by_asking_for_it() {
 
 #[test]
 fn a_map_prints_what_it_can_read_again() {
-    let printed = printed(&["map", "--from", RECORDED, "--json"]);
-    let recorded: Value =
-        serde_json::from_str(&std::fs::read_to_string(RECORDED).unwrap()).unwrap();
-    assert_eq!(serde_json::from_str::<Value>(&printed).unwrap(), recorded);
-    assert_eq!(printed.lines().count(), 1);
+    for file in [RECORDED, RECORDED_OLDER] {
+        let printed = printed(&["map", "--from", file, "--json"]);
+        let recorded: Value =
+            serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+        assert_eq!(serde_json::from_str::<Value>(&printed).unwrap(), recorded);
+        assert_eq!(printed.lines().count(), 1);
+    }
 }
 
 #[test]
@@ -113,6 +121,9 @@ fn a_map_accounts_for_every_byte() {
     assert_eq!(sum("free_runs"), map["free_bytes"].as_u64().unwrap());
     let region = map["region_bytes"].as_u64().unwrap();
     assert_eq!(sum("free_runs") + sum("buffers"), region);
+    let scrubbing = map["scrubbing_bytes"].as_u64().unwrap();
+    assert_eq!(sum("scrubbing_runs"), scrubbing);
+    assert!(0 < scrubbing && scrubbing < sum("free_runs"));
 }
 
 #[test]
@@ -127,7 +138,9 @@ fn a_map_becomes_a_drawing() {
     assert!(svg.contains("3 MiB, device-owned") && svg.contains("2 MiB, quarantined"));
     let titles = svg.matches("<title>").count();
     assert_eq!(titles, svg.matches("</title></rect>").count());
-    assert!(svg.contains("CPU-owned, process 53 replay, 1 mappings"));
+    assert!(svg.contains("CPU-owned, process 96 replay, 1 mappings"));
+    assert!(svg.contains("dark grey: scrubbing, 17.6 MiB"));
+    assert!(svg.contains("[0x40408000, 0x40410000) 32 KiB, free, scrubbing"));
 }
 
 #[test]

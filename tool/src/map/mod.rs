@@ -64,10 +64,15 @@ pub(crate) fn of_driver(global: &Global) -> Result<Map, Failure> {
     let path = global.path();
     let info = global.open()?.info()?;
     let entries = debugfs::parse_block_map(&debugfs::read(&path, "block_map")?)?;
+    let dirty = debugfs::read_if_there(&path, "scrub_map")?;
+    let dirty = dirty
+        .map(|text| debugfs::parse_scrub_map(&text))
+        .transpose()?;
     Ok(Map::new(
         &path.display().to_string(),
         &info,
         &entries,
+        dirty.as_deref(),
         command_of,
     ))
 }

@@ -6,6 +6,7 @@ use crate::debugfs::{Entry, Holder};
 use fpgamem::Info;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// A region and what lies in it; sizes and addresses in bytes. This is the form that `--json` prints.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +18,12 @@ pub(crate) struct Map {
     pub(crate) free_bytes: u64,
     /// Runs of free blocks, by address.
     pub(crate) free_runs: Vec<Run>,
+    /// Those of the free bytes that the driver has not cleared since they were freed, by address; absent if it
+    /// does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) scrubbing_bytes: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) scrubbing_runs: Option<Vec<Run>>,
     /// Live buffers and quarantined blocks, by address.
     pub(crate) buffers: Vec<Piece>,
 }
@@ -53,11 +60,13 @@ pub(crate) struct Owner {
 }
 
 impl Map {
-    /// The map of a pool that is as `info` says and has `entries`.
+    /// The map of a pool that is as `info` says, has `entries`, and `dirty` addresses, lowest first, if its
+    /// driver tells those.
     pub(crate) fn new(
         device: &str,
         info: &Info,
         entries: &[Entry],
+        dirty: Option<&[Range<u64>]>,
         command_of: impl Fn(u32) -> String,
     ) -> Self {
         let mut names = BTreeMap::new();
@@ -82,12 +91,23 @@ impl Map {
             block_bytes: info.block_bytes,
             free_bytes: 0,
             free_runs: Vec::new(),
+            scrubbing_bytes: None,
+            scrubbing_runs: None,
             buffers,
         };
-        map.free_runs = map.gaps();
-        // The entries alone: the pool may have changed since `info` was taken.
-        map.free_bytes = map.free_runs.iter().map(|run| run.bytes).sum();
+        map.find_free(dirty);
         map
+    }
+
+    /// Fills in what is free, and what of that is dirty.
+    ///
+    /// What is free the buffers alone tell, so that each byte is counted once: the pool may have changed since
+    /// `info` was taken, or between the lists of buffers and of dirty blocks.
+    fn find_free(&mut self, dirty: Option<&[Range<u64>]>) {
+        self.free_runs = self.gaps();
+        self.free_bytes = sum(&self.free_runs);
+        self.scrubbing_runs = dirty.map(|dirty| common(&self.free_runs, dirty));
+        self.scrubbing_bytes = self.scrubbing_runs.as_deref().map(sum);
     }
 
     /// What lies between the buffers.
@@ -119,14 +139,24 @@ impl Map {
             let (region, block) = (self.region_bytes, self.block_bytes);
             return Err(format!("a region of {region} bytes in blocks of {block}"));
         }
+        let pieces = self
+            .buffers
+            .iter()
+            .map(|piece| (piece.phys_addr, piece.bytes));
+        self.check_order(pieces)?;
+        let runs = self.scrubbing_runs.iter().flatten();
+        self.check_order(runs.map(|run| (run.phys_addr, run.bytes)))
+    }
+
+    /// Refuses pieces, each an address and its bytes, that overlap or leave the region.
+    fn check_order(&self, pieces: impl Iterator<Item = (u64, u64)>) -> Result<(), String> {
         let mut next = self.phys_addr;
-        for piece in &self.buffers {
-            let end = piece.phys_addr.checked_add(piece.bytes);
-            let end = end.filter(|end| *end <= self.end() && piece.bytes != 0);
+        for (start, bytes) in pieces {
+            let end = start.checked_add(bytes);
+            let end = end.filter(|end| *end <= self.end() && bytes != 0);
             match end {
-                Some(end) if piece.phys_addr >= next => next = end,
+                Some(end) if start >= next => next = end,
                 _ => {
-                    let (start, bytes) = (piece.phys_addr, piece.bytes);
                     return Err(format!(
                         "{bytes} bytes at {start:#x} overlap others or leave the region"
                     ));
@@ -173,11 +203,51 @@ impl Map {
     }
 }
 
+fn sum(runs: &[Run]) -> u64 {
+    runs.iter().map(|run| run.bytes).sum()
+}
+
+/// What of `free` is `dirty`; both lowest first.
+fn common(free: &[Run], dirty: &[Range<u64>]) -> Vec<Run> {
+    let mut common = Vec::new();
+    let mut free = free.iter().peekable();
+    for run in dirty {
+        while let Some(gap) = free.peek() {
+            let end = gap.phys_addr.saturating_add(gap.bytes);
+            let (from, to) = (run.start.max(gap.phys_addr), run.end.min(end));
+            if from < to {
+                common.push(Run {
+                    phys_addr: from,
+                    bytes: to - from,
+                });
+            }
+            if end > run.end {
+                break;
+            }
+            free.next();
+        }
+    }
+    common
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
 
-    /// A region of 1 MiB at 1 GiB with these pieces: block, blocks, state, process.
+    /// As [`map`], of a driver that tells these runs to be dirty: block, blocks.
+    pub(crate) fn dirty_map(pieces: &[(u64, u64, Holder, u32)], dirty: &[(u64, u64)]) -> Map {
+        let addresses = |&(block, count)| {
+            let start = (1 << 30) + block * 16384;
+            start..start + count * 16384
+        };
+        let dirty: Vec<_> = dirty.iter().map(addresses).collect();
+        let mut map = map(pieces);
+        map.find_free(Some(&dirty));
+        map
+    }
+
+    /// A region of 1 MiB at 1 GiB with these pieces: block, blocks, state, process. Its driver does not tell
+    /// what is dirty.
     pub(crate) fn map(pieces: &[(u64, u64, Holder, u32)]) -> Map {
         let piece = |&(block, count, state, pid): &(u64, u64, Holder, u32)| Piece {
             phys_addr: (1 << 30) + block * 16384,
@@ -196,10 +266,11 @@ pub(crate) mod tests {
             block_bytes: 16384,
             free_bytes: 0,
             free_runs: Vec::new(),
+            scrubbing_bytes: None,
+            scrubbing_runs: None,
             buffers: pieces.iter().map(piece).collect(),
         };
-        map.free_runs = map.gaps();
-        map.free_bytes = map.free_runs.iter().map(|run| run.bytes).sum();
+        map.find_free(None);
         map
     }
 
@@ -224,6 +295,27 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn what_is_dirty_is_free_too_and_no_buffer() {
+        let pieces = [(1, 2, Holder::Cpu, 7), (10, 1, Holder::Device, 8)];
+        // The second and the last were allocated after the dirty blocks had been listed.
+        let map = dirty_map(&pieces, &[(0, 1), (1, 3), (5, 1), (9, 3), (60, 4)]);
+        let runs = map.scrubbing_runs.as_deref().unwrap().iter();
+        let blocks = |run: &Run| ((run.phys_addr - (1 << 30)) / 16384, run.bytes / 16384);
+        let runs: Vec<_> = runs.map(blocks).collect();
+        assert_eq!(runs, [(0, 1), (3, 1), (5, 1), (9, 1), (11, 1), (60, 4)]);
+        assert_eq!(map.scrubbing_bytes, Some(9 * 16384));
+        assert_eq!(map.free_bytes, 61 * 16384);
+        assert!(map.check().is_ok());
+    }
+
+    #[test]
+    fn a_driver_that_does_not_tell_what_is_dirty_is_not_one_without() {
+        let text = |map: &Map| serde_json::to_string(map).unwrap();
+        assert!(!text(&map(&[])).contains("scrubbing"));
+        assert!(text(&dirty_map(&[], &[])).contains("\"scrubbing_bytes\":0,\"scrubbing_runs\":[]"));
+    }
+
+    #[test]
     fn owners_are_sorted_by_what_they_have() {
         let map = map(&[
             (0, 1, Holder::Device, 9),
@@ -245,6 +337,9 @@ pub(crate) mod tests {
         let overlap = map(&[(0, 2, Holder::Cpu, 7), (1, 1, Holder::Cpu, 7)]);
         assert!(overlap.check().unwrap_err().contains("overlap"));
         assert!(map(&[(63, 2, Holder::Cpu, 7)]).check().is_err());
+        let mut dirty = dirty_map(&[], &[(3, 1), (5, 1)]);
+        dirty.scrubbing_runs.as_mut().unwrap().reverse();
+        assert!(dirty.check().unwrap_err().contains("overlap"));
         let mut odd = map(&[]);
         odd.block_bytes = 0;
         assert!(odd.check().is_err());

@@ -2,7 +2,7 @@
 
 //! A region as characters: a cell for each part of it, a letter for each process.
 
-use super::model::{Map, Piece};
+use super::model::{Map, Piece, Run};
 use crate::debugfs::Holder;
 use crate::units::size;
 use anstyle::{AnsiColor, Color, Style};
@@ -24,6 +24,7 @@ const COLORS: [AnsiColor; 5] = [
 const LETTERS: &str = "abcdefghijklmnopqrstuvwxyz";
 const OTHERS: char = '*';
 const FREE: char = '.';
+const SCRUBBING: char = '~';
 const QUARANTINED: char = '!';
 
 /// Draws a map, at most `width` columns wide.
@@ -128,7 +129,15 @@ fn colored(color: AnsiColor) -> Style {
     Style::new().fg_color(Some(Color::Ansi(color)))
 }
 
-/// Appends the cells of one row. Each shows the piece that has most of it; a free one is free all over.
+/// Whether a part of [start, end) waits to be scrubbed.
+fn is_scrubbing(map: &Map, start: u64, end: u64) -> bool {
+    let runs = map.scrubbing_runs.as_deref().unwrap_or_default();
+    let first = runs.partition_point(|run: &Run| run.phys_addr + run.bytes <= start);
+    runs.get(first).is_some_and(|run| run.phys_addr < end)
+}
+
+/// Appends the cells of one row. Each shows the piece that has most of it; a free one is free all over, and if
+/// any of it is being scrubbed shows that.
 fn cells_of_row(map: &Map, grid: &Grid, row: u64, letters: &Letters, text: &mut String) {
     for column in 0..grid.per_row {
         let start = map.phys_addr + (row * grid.per_row + column) * grid.bytes;
@@ -145,18 +154,18 @@ fn cells_of_row(map: &Map, grid: &Grid, row: u64, letters: &Letters, text: &mut 
         let share = |p: &Piece| (p.phys_addr + p.bytes).min(end) - p.phys_addr.max(start);
         // Of equal ones the first.
         let most = inside.rev_max_by(share);
-        match most.map(|piece| letters.cell(piece)) {
-            Some((character, style)) => {
-                let _ = write!(
-                    text,
-                    "{}{character}{}",
-                    style.render(),
-                    style.render_reset()
-                );
-            }
-            None => text.push(FREE),
-        }
+        let (character, style) = match most {
+            Some(piece) => letters.cell(piece),
+            None if is_scrubbing(map, start, end) => (SCRUBBING, colored(AnsiColor::BrightBlack)),
+            None => (FREE, Style::new()),
+        };
+        paint(text, character, style);
     }
+}
+
+fn paint(text: &mut String, character: char, style: Style) {
+    let (on, off) = (style.render(), style.render_reset());
+    let _ = write!(text, "{on}{character}{off}");
 }
 
 /// `max_by_key` that prefers the first of equal ones.
@@ -172,10 +181,13 @@ trait RevMax<'a>: Iterator<Item = &'a Piece> + Sized {
 impl<'a, I: Iterator<Item = &'a Piece>> RevMax<'a> for I {}
 
 fn legend(map: &Map, grid: &Grid, letters: &Letters, text: &mut String) {
+    let _ = write!(text, "Cell: {}  {FREE} free  ", size(grid.bytes));
+    if map.scrubbing_bytes.is_some() {
+        let _ = write!(text, "{SCRUBBING} scrubbing  ");
+    }
     let _ = writeln!(
         text,
-        "A cell is {}.  {FREE} free  a CPU-owned  A device-owned  {QUARANTINED} quarantined",
-        size(grid.bytes)
+        "a CPU-owned  A device-owned  {QUARANTINED} quarantined"
     );
     for (pid, owner) in map.owners() {
         if owner.quarantined_bytes == owner.bytes {
@@ -186,7 +198,7 @@ fn legend(map: &Map, grid: &Grid, letters: &Letters, text: &mut String) {
             name if name.is_empty() => "(gone)".to_owned(),
             name => name,
         };
-        let _ = write!(text, "{}{letter}{}", style.render(), style.render_reset());
+        paint(text, letter, style);
         let _ = write!(
             text,
             "  {pid:>7}  {name:<16} {:>5} buffers  {:>10}",
@@ -199,11 +211,15 @@ fn legend(map: &Map, grid: &Grid, letters: &Letters, text: &mut String) {
         text.push('\n');
     }
     let longest = size(map.longest_free());
-    let _ = writeln!(
+    let _ = write!(
         text,
         "{} free runs, the longest {longest}",
         map.free_runs.len()
     );
+    if let Some(bytes) = map.scrubbing_bytes {
+        let _ = write!(text, "; {} scrubbing", size(bytes));
+    }
+    text.push('\n');
 }
 
 /// Processes choose their names themselves; a terminal must not obey them.
@@ -214,7 +230,7 @@ pub(crate) fn printable(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::model::tests::map;
+    use super::super::model::tests::{dirty_map, map};
     use super::*;
 
     /// The picture without colours, without its head.
@@ -256,6 +272,28 @@ mod tests {
         assert_eq!(rows.len(), 16);
         assert_eq!(rows[0].matches('!').count(), 1, "{rows:?}");
         assert_eq!(rows.concat().matches('.').count(), 1023);
+    }
+
+    #[test]
+    fn free_blocks_that_are_not_cleared_yet_are_told_from_others() {
+        let pieces = [(0, 2, Holder::Cpu, 7), (6, 1, Holder::Quarantined, 8)];
+        let map = dirty_map(&pieces, &[(3, 2), (63, 1)]);
+        let cells = format!("0x040000000  aa.~~.!{}~", ".".repeat(56));
+        assert_eq!(rows(&map, 80), [cells]);
+        let picture = draw(&map, 80);
+        assert!(picture.contains("~ scrubbing") && picture.contains("; 48 KiB scrubbing"));
+        // A large cell is free where nobody has any of it, and clean where all of it is.
+        let mut map = dirty_map(&[], &[(40, 1)]);
+        map.region_bytes = 1 << 30;
+        assert_eq!(rows(&map, 80).concat().matches('~').count(), 1);
+    }
+
+    #[test]
+    fn nothing_is_said_of_scrubbing_where_the_driver_does_not() {
+        let picture = draw(&map(&[(0, 2, Holder::Cpu, 7)]), 80);
+        assert!(!picture.contains("scrubbing") && !picture.contains('~'));
+        let none = draw(&dirty_map(&[], &[]), 80);
+        assert!(none.contains("; 0 B scrubbing"), "{none}");
     }
 
     #[test]

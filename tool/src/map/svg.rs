@@ -2,7 +2,7 @@
 
 //! A region as SVG: a bar for each buffer, which tells about itself under the pointer.
 
-use super::model::{Map, Piece};
+use super::model::{Map, Piece, Run};
 use crate::debugfs::Holder;
 use crate::units::size;
 use std::fmt::Write;
@@ -19,6 +19,8 @@ const COLORS: [&str; 6] = [
     "#0072b2", "#e69f00", "#56b4e9", "#009e73", "#f0e442", "#cc79a7",
 ];
 const QUARANTINED: &str = "#d00000";
+const FREE: &str = "#e8e8e8";
+const SCRUBBING: &str = "#a0a0a0";
 
 /// Draws a map.
 pub(crate) fn draw(map: &Map) -> String {
@@ -43,12 +45,11 @@ pub(crate) fn draw(map: &Map) -> String {
         size(map.longest_free())
     );
     label(&mut svg, 10, 20, &title);
-    label(
-        &mut svg,
-        10,
-        40,
-        "hatched: the device owns it; red: quarantined; grey: free",
-    );
+    let mut colors = "hatched: the device owns it; red: quarantined; grey: free".to_owned();
+    if let Some(bytes) = map.scrubbing_bytes {
+        let _ = write!(colors, "; dark grey: scrubbing, {}", size(bytes));
+    }
+    label(&mut svg, 10, 40, &colors);
     for row in 0..ROWS {
         let y = TOP + row * (ROW_HEIGHT + GAP);
         let start = map.phys_addr + row * row_bytes;
@@ -61,20 +62,30 @@ pub(crate) fn draw(map: &Map) -> String {
             LEFT,
             y,
             WIDTH * row_bytes.min(map.end() - start) / row_bytes,
-            "#e8e8e8",
+            FREE,
             "free",
         );
         let end = start + row_bytes;
-        for piece in map
-            .buffers
-            .iter()
-            .filter(|p| p.phys_addr < end && p.phys_addr + p.bytes > start)
-        {
-            let from = piece.phys_addr.max(start) - start;
-            let to = (piece.phys_addr + piece.bytes).min(end) - start;
-            let (x, right) = (scaled(from, row_bytes), scaled(to, row_bytes));
-            let color = color_of(piece, &owners);
-            let (x, length, text) = (LEFT + x, (right - x).max(1), describe(piece));
+        // Where the part that is in this row begins, and how long it is.
+        let place = |phys_addr: u64, bytes: u64| {
+            let (first, last) = (phys_addr.max(start), (phys_addr + bytes).min(end));
+            if first >= last {
+                return None;
+            }
+            let x = scaled(first - start, row_bytes);
+            let right = scaled(last - start, row_bytes);
+            Some((LEFT + x, (right - x).max(1)))
+        };
+        for run in map.scrubbing_runs.iter().flatten() {
+            if let Some((x, length)) = place(run.phys_addr, run.bytes) {
+                bar(&mut svg, x, y, length, SCRUBBING, &describe_run(run));
+            }
+        }
+        for piece in &map.buffers {
+            let Some((x, length)) = place(piece.phys_addr, piece.bytes) else {
+                continue;
+            };
+            let (color, text) = (color_of(piece, &owners), describe(piece));
             bar(&mut svg, x, y, length, color, &text);
             if piece.state == Holder::Device {
                 bar(&mut svg, x, y, length, "url(#device)", &text);
@@ -114,6 +125,15 @@ fn color_of(piece: &Piece, owners: &[(u32, super::model::Owner)]) -> &'static st
     }
     let place = owners.iter().position(|(pid, _)| *pid == piece.pid);
     COLORS[place.unwrap_or(0) % COLORS.len()]
+}
+
+fn describe_run(run: &Run) -> String {
+    let end = run.phys_addr + run.bytes;
+    format!(
+        "[{:#x}, {end:#x}) {}, free, scrubbing",
+        run.phys_addr,
+        size(run.bytes)
+    )
 }
 
 fn describe(piece: &Piece) -> String {
@@ -170,7 +190,7 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::model::tests::map;
+    use super::super::model::tests::{dirty_map, map};
     use super::*;
 
     #[test]
@@ -195,5 +215,15 @@ mod tests {
     fn what_the_device_owns_is_hatched() {
         let svg = draw(&map(&[(0, 1, Holder::Device, 7)]));
         assert_eq!(svg.matches("url(#device)").count(), 1);
+    }
+
+    #[test]
+    fn what_is_being_scrubbed_is_darker_than_what_is_free() {
+        // Rows of 4 blocks.
+        let svg = draw(&dirty_map(&[(0, 1, Holder::Cpu, 7)], &[(2, 4), (9, 1)]));
+        assert_eq!(svg.matches(SCRUBBING).count(), 3);
+        assert!(svg.contains("dark grey: scrubbing, 80 KiB"));
+        assert!(svg.contains("[0x40008000, 0x40018000) 64 KiB, free, scrubbing"));
+        assert!(!draw(&map(&[])).contains("scrubbing"));
     }
 }
