@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What the library computes itself: places in an arena and in a pool, and translations.
+//! What the library computes itself: places in an arena, and translations.
 //!
 //! The device is the emulated one, which has the driver's block map in the process.
 
-use criterion::{BatchSize, BenchmarkId, Criterion};
+use criterion::{BenchmarkId, Criterion};
 use fpgamem::{Arena, Device};
-use fpgamem_shared::block_map::{Alignment, BlockMap, StorageSize};
 use std::hint::black_box;
 
 /// Buffers of an arena that live beside the one that is measured.
@@ -14,7 +13,6 @@ const LIVE: [usize; 3] = [0, 1000, 10_000];
 /// Other mappings of the process.
 const MAPPINGS: [usize; 3] = [0, 100, 2000];
 const SMALL: usize = 1000;
-const NR_BLOCKS: u32 = 65_536;
 
 fn device() -> Device {
     Device::emulated().open().expect("memory for a region")
@@ -49,46 +47,9 @@ fn translate(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Blocks of a pool in which nothing, or every second block, is taken.
-fn block_map(criterion: &mut Criterion) {
-    let any = Alignment::new(1).expect("one is a power of two");
-    let new = || {
-        let size = StorageSize::of(NR_BLOCKS, 0).expect("no more than a map can have");
-        let (words, nodes) = (vec![0u64; size.words], vec![0u32; size.nodes]);
-        BlockMap::new(words, nodes, NR_BLOCKS, 0).expect("enough room")
-    };
-    let mut group = criterion.benchmark_group("block-map-life-of-4");
-    group.bench_function("empty", |bencher| {
-        let mut map = new();
-        bencher.iter(|| {
-            let blocks = map.alloc(black_box(4), any).expect("room");
-            map.free(blocks)
-        });
-    });
-    group.bench_function("checkerboard", |bencher| {
-        bencher.iter_batched_ref(
-            || {
-                let mut map = new();
-                let singles: Vec<_> = (0..NR_BLOCKS - 64).map(|_| map.alloc(1, any)).collect();
-                for single in singles.into_iter().step_by(2).flatten() {
-                    map.free(single).expect("it was allocated");
-                }
-                map
-            },
-            |map| {
-                let blocks = map.alloc(black_box(4), any).expect("room at the end");
-                map.free(blocks)
-            },
-            BatchSize::LargeInput,
-        );
-    });
-    group.finish();
-}
-
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     arena(&mut criterion);
     translate(&mut criterion);
-    block_map(&mut criterion);
     criterion.final_summary();
 }
