@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::units::{parse_size, size};
 use crate::{output, Verdict};
 use clap::Args;
-use fpgamem::{AllocOptions, Coherency, DeviceBuffer, Direction, Error};
+use fpgamem::{AllocOptions, Buffer, Coherency, Direction, Error};
 use serde::Serialize;
 
 /// Options of `alloc`.
@@ -62,8 +62,10 @@ pub(crate) fn run(global: &Global, options: &Options) -> Result<Verdict, Failure
         .coherency(port);
     let len = usize::try_from(options.bytes).unwrap_or(usize::MAX);
     let buffer = device.alloc_with(len, how)?;
+    // Handing it over changes nothing of this.
+    let where_it_is = Report::of(&buffer);
     if options.once {
-        return report(global, &Report::of_cpu(&buffer));
+        return report(global, &where_it_is);
     }
     // The accelerator may write to it at any time; should this process be killed, the driver keeps the
     // memory back for a while.
@@ -71,7 +73,7 @@ pub(crate) fn run(global: &Global, options: &Options) -> Result<Verdict, Failure
         .into_device(Direction::Bidirectional)
         .map_err(Error::from)?;
     let listener = holder::listen()?;
-    report(global, &Report::of(&buffer))?;
+    report(global, &where_it_is)?;
     holder::serve(&listener, &buffer)?;
     Ok(Verdict::Good)
 }
@@ -86,19 +88,7 @@ fn report(global: &Global, report: &Report) -> Result<Verdict, Failure> {
 }
 
 impl Report {
-    fn of(buffer: &DeviceBuffer) -> Self {
-        Self {
-            pid: std::process::id(),
-            phys_addr: buffer.phys_addr().as_u64(),
-            device_addr: buffer.device_addr().as_u64(),
-            bytes: buffer.len(),
-            block_bytes: buffer.capacity(),
-            write_combine: buffer.is_write_combine(),
-            coherent: buffer.is_coherent(),
-        }
-    }
-
-    fn of_cpu(buffer: &fpgamem::Buffer) -> Self {
+    fn of(buffer: &Buffer) -> Self {
         Self {
             pid: std::process::id(),
             phys_addr: buffer.phys_addr().as_u64(),
