@@ -2,12 +2,15 @@
 /* A child of fork has none of its parent's buffers. */
 #define _GNU_SOURCE
 
+#include <dirent.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "check.h"
 #include "zdma.h"
+
+static bool wrong_in_child;
 
 /* Runs in a child, and says in the parent whether it found everything right. */
 static bool in_child(bool (*body)(void *), void *context)
@@ -19,6 +22,8 @@ static bool in_child(bool (*body)(void *), void *context)
 	pid = fork();
 	if (pid == 0) {
 		alarm(60);
+		/* What was wrong in the parent is another test's. */
+		wrong_in_child = false;
 		_exit(body(context) ? 0 : 1);
 	}
 	return pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) &&
@@ -32,8 +37,6 @@ struct inherited {
 	unsigned char *data;
 	struct zdma zdma;
 };
-
-static bool wrong_in_child;
 
 /* The parent's `failed` would not tell the child. */
 #undef CHECK
@@ -158,6 +161,47 @@ static void child_neither_uses_nor_frees_its_parents(fpgamem_device_t *device)
 	fpgamem_arena_close(it.arena);
 }
 
+/* Counts the files that are open in this process; one more is open to count. */
+static int open_files(void)
+{
+	DIR *files = opendir("/proc/self/fd");
+	int count = 0;
+
+	if (!files)
+		return -1;
+	while (readdir(files))
+		count++;
+	closedir(files);
+	return count;
+}
+
+static bool child_closes_registers(void *context)
+{
+	int before = open_files();
+
+	fpgamem_registers_close(context);
+	CHECK(before > 0 && open_files() == before);
+	return !wrong_in_child;
+}
+
+/* Taking them apart would close files, while another thread of the parent may have been using them. */
+static void registers_that_a_child_closes_stay_whole(fpgamem_device_t *device)
+{
+	fpgamem_device_t *own = NULL;
+	uint32_t value = 0;
+	struct zdma zdma;
+
+	/* What is behind a model goes with the last handle, which shall be the one of the registers. */
+	if (fpgamem_is_emulated(device))
+		own = emulated(FPGAMEM_POLICY_NEVER, 0);
+	CHECK(zdma_open(&zdma, own ? own : device, NULL) == 0);
+	fpgamem_close(own);
+	CHECK(fpgamem_registers_write32(zdma.registers, ZDMA_SRC, 0x40, NULL) == 0);
+	CHECK(in_child(child_closes_registers, zdma.registers));
+	CHECK(fpgamem_registers_read32(zdma.registers, ZDMA_SRC, &value, NULL) == 0 && value == 0x40);
+	zdma_close(&zdma);
+}
+
 static bool child_uses_its_own(void *context)
 {
 	const fpgamem_device_t *parents = context;
@@ -209,6 +253,7 @@ static void child_has_the_node_but_no_emulated_device(fpgamem_device_t *device)
 
 const struct test fork_tests[] = {
 	{ "child_neither_uses_nor_frees_its_parents", child_neither_uses_nor_frees_its_parents, EVERYWHERE },
+	{ "registers_that_a_child_closes_stay_whole", registers_that_a_child_closes_stay_whole, EVERYWHERE },
 	{ "child_has_devices_of_its_own", child_has_devices_of_its_own, EVERYWHERE },
 	{ "child_has_the_node_but_no_emulated_device", child_has_the_node_but_no_emulated_device, EVERYWHERE },
 	{ NULL, NULL, EVERYWHERE },
