@@ -44,12 +44,19 @@ enum class Direction : std::uint32_t {
 	bidirectional = FPGAMEM_BIDIRECTIONAL,
 };
 
-struct CloseDevice { void operator()(fpgamem_device_t *device) const { fpgamem_close(device); } };
-struct FreeBuffer { void operator()(fpgamem_buffer_t *buffer) const { fpgamem_free(buffer); } };
-struct CloseArena { void operator()(fpgamem_arena_t *arena) const { fpgamem_arena_close(arena); } };
-struct CloseRegisters {
-	void operator()(fpgamem_registers_t *registers) const { fpgamem_registers_close(registers); }
+// Makes a call whose last arguments are the places for what it gives and for the error.
+template <typename T, typename Call, typename... Arguments> T got(Call call, Arguments... arguments) {
+	T value{};
+	check(call, arguments..., &value);
+	return value;
+}
+
+// A handle that frees itself.
+template <auto close> struct Close {
+	template <typename T> void operator()(T *handle) const { close(handle); }
 };
+template <typename T, auto close> using Handle = std::unique_ptr<T, Close<close>>;
+using BufferHandle = Handle<fpgamem_buffer_t, fpgamem_free>;
 
 // What a buffer has whoever owns it.
 class AnyBuffer {
@@ -70,9 +77,8 @@ public:
 protected:
 	friend class Device;
 	friend class Arena;
-	using Handle = std::unique_ptr<fpgamem_buffer_t, FreeBuffer>;
-	explicit AnyBuffer(Handle handle) noexcept : handle_(std::move(handle)) {}
-	Handle handle_;
+	explicit AnyBuffer(BufferHandle handle) noexcept : handle_(std::move(handle)) {}
+	BufferHandle handle_;
 };
 
 class Buffer;
@@ -97,15 +103,11 @@ public:
 		return DeviceBuffer(std::move(handle_));
 	}
 	template <typename T = unsigned char> T *data() const {
-		void *data = nullptr;
-		check(fpgamem_data, get(), &data);
-		return static_cast<T *>(data);
+		return static_cast<T *>(got<void *>(fpgamem_data, get()));
 	}
 	// Keeps the first `mid` bytes, and gives the rest, which has an owner of its own.
 	[[nodiscard]] Buffer split(std::size_t mid) {
-		fpgamem_buffer_t *rest = nullptr;
-		check(fpgamem_split, get(), mid, &rest);
-		return Buffer(Handle(rest));
+		return Buffer(BufferHandle(got<fpgamem_buffer_t *>(fpgamem_split, get(), mid)));
 	}
 	// Takes what follows back; if it throws, both are as they were.
 	void join(Buffer &&next) {
@@ -136,15 +138,9 @@ public:
 		{ return opened(fpgamem_open_emulated, &options); }
 
 	Buffer alloc(std::size_t bytes, const fpgamem_alloc_options_t &options = {}) const {
-		fpgamem_buffer_t *buffer = nullptr;
-		check(fpgamem_alloc_with, get(), bytes, &options, &buffer);
-		return Buffer(AnyBuffer::Handle(buffer));
+		return Buffer(BufferHandle(got<fpgamem_buffer_t *>(fpgamem_alloc_with, get(), bytes, &options)));
 	}
-	fpgamem_info_t info() const {
-		fpgamem_info_t info{};
-		check(fpgamem_get_info, get(), &info);
-		return info;
-	}
+	fpgamem_info_t info() const { return got<fpgamem_info_t>(fpgamem_get_info, get()); }
 	bool is_emulated() const noexcept { return fpgamem_is_emulated(get()); }
 
 	// Runs a model of the accelerator, int(fpgamem_fpga_memory_t *); what it throws comes out here.
@@ -170,32 +166,22 @@ public:
 
 private:
 	explicit Device(fpgamem_device_t *device) noexcept : handle_(device) {}
-	template <typename Open, typename... Arguments>
-	static Device opened(Open open, Arguments... arguments) {
-		fpgamem_device_t *device = nullptr;
-		check(open, arguments..., &device);
-		return Device(device);
-	}
-	std::unique_ptr<fpgamem_device_t, CloseDevice> handle_;
+	template <typename... Arguments> static Device opened(Arguments... open)
+		{ return Device(got<fpgamem_device_t *>(open...)); }
+	Handle<fpgamem_device_t, fpgamem_close> handle_;
 };
 
 // Small buffers that share allocations, and may outlive it.
 class Arena {
 public:
-	explicit Arena(const Device &device, const fpgamem_arena_options_t &options = {}) {
-		fpgamem_arena_t *arena = nullptr;
-		check(fpgamem_arena_open, device.get(), &options, &arena);
-		handle_.reset(arena);
-	}
-	Buffer alloc(std::size_t bytes) const {
-		fpgamem_buffer_t *buffer = nullptr;
-		check(fpgamem_arena_alloc, get(), bytes, &buffer);
-		return Buffer(AnyBuffer::Handle(buffer));
-	}
+	explicit Arena(const Device &device, const fpgamem_arena_options_t &options = {})
+		: handle_(got<fpgamem_arena_t *>(fpgamem_arena_open, device.get(), &options)) {}
+	Buffer alloc(std::size_t bytes) const
+		{ return Buffer(BufferHandle(got<fpgamem_buffer_t *>(fpgamem_arena_alloc, get(), bytes))); }
 	fpgamem_arena_t *get() const noexcept { return handle_.get(); }
 
 private:
-	std::unique_ptr<fpgamem_arena_t, CloseArena> handle_;
+	Handle<fpgamem_arena_t, fpgamem_arena_close> handle_;
 };
 
 // Registers of an accelerator, by offset in bytes, and its interrupt.
@@ -203,17 +189,11 @@ class Registers {
 public:
 	// UNSAFE: the caller promises that the device, as it is told by these registers, accesses no memory
 	// of programs but buffers that it owns.
-	static Registers open_unsafe(const std::string &name, std::size_t index = 0) {
-		fpgamem_registers_t *registers = nullptr;
-		check(fpgamem_registers_open_unsafe, name.c_str(), index, &registers);
-		return Registers(registers);
-	}
+	static Registers open_unsafe(const std::string &name, std::size_t index = 0)
+		{ return opened(fpgamem_registers_open_unsafe, name.c_str(), index); }
 	// UNSAFE: as open_unsafe(). For devices that share a name.
-	static Registers open_node_unsafe(const std::string &path, std::size_t index = 0) {
-		fpgamem_registers_t *registers = nullptr;
-		check(fpgamem_registers_open_node_unsafe, path.c_str(), index, &registers);
-		return Registers(registers);
-	}
+	static Registers open_node_unsafe(const std::string &path, std::size_t index = 0)
+		{ return opened(fpgamem_registers_open_node_unsafe, path.c_str(), index); }
 	// The model outlives the registers, and does not throw. It has size(), read(offset),
 	// write(offset, value), which says whether a run starts, run(memory), and interrupt().
 	template <typename Model> static Registers emulated(const Device &device, Model &model) {
@@ -228,21 +208,13 @@ public:
 			{ return static_cast<Model *>(context)->run(memory); };
 		functions.interrupt = [](void *context) noexcept -> bool
 			{ return static_cast<Model *>(context)->interrupt(); };
-		fpgamem_registers_t *registers = nullptr;
-		check(fpgamem_registers_emulated, device.get(), &functions, &registers);
-		return Registers(registers);
+		return opened(fpgamem_registers_emulated, device.get(), &functions);
 	}
 	std::size_t size() const noexcept { return fpgamem_registers_size(get()); }
-	std::uint32_t read32(std::size_t offset) const {
-		std::uint32_t value = 0;
-		check(fpgamem_registers_read32, get(), offset, &value);
-		return value;
-	}
-	std::uint64_t read64(std::size_t offset) const {
-		std::uint64_t value = 0;
-		check(fpgamem_registers_read64, get(), offset, &value);
-		return value;
-	}
+	std::uint32_t read32(std::size_t offset) const
+		{ return got<std::uint32_t>(fpgamem_registers_read32, get(), offset); }
+	std::uint64_t read64(std::size_t offset) const
+		{ return got<std::uint64_t>(fpgamem_registers_read64, get(), offset); }
 	void write32(std::size_t offset, std::uint32_t value) const
 		{ check(fpgamem_registers_write32, get(), offset, value); }
 	void write64(std::size_t offset, std::uint64_t value) const
@@ -250,11 +222,8 @@ public:
 	void write_addr(std::size_t offset, const DeviceBuffer &buffer) const
 		{ check(fpgamem_registers_write_addr, get(), offset, buffer.device_addr()); }
 	std::uint32_t poll32(std::size_t offset, std::uint32_t mask, std::uint32_t wanted,
-			     std::chrono::milliseconds limit) const {
-		std::uint32_t value = 0;
-		check(fpgamem_registers_poll32, get(), offset, mask, wanted, count(limit), &value);
-		return value;
-	}
+			     std::chrono::milliseconds limit) const
+		{ return got<std::uint32_t>(fpgamem_registers_poll32, get(), offset, mask, wanted, count(limit)); }
 	void enable_interrupt() const { check(fpgamem_registers_enable_interrupt, get()); }
 	// Throws FPGAMEM_E_TIMEOUT if none comes.
 	void wait_interrupt(std::chrono::milliseconds limit) const
@@ -263,11 +232,13 @@ public:
 
 private:
 	explicit Registers(fpgamem_registers_t *registers) noexcept : handle_(registers) {}
+	template <typename... Arguments> static Registers opened(Arguments... open)
+		{ return Registers(got<fpgamem_registers_t *>(open...)); }
 	static std::uint32_t count(std::chrono::milliseconds limit) {
 		const auto count = limit.count();
 		return count < 0 ? 0 : count > UINT32_MAX ? UINT32_MAX : static_cast<std::uint32_t>(count);
 	}
-	std::unique_ptr<fpgamem_registers_t, CloseRegisters> handle_;
+	Handle<fpgamem_registers_t, fpgamem_registers_close> handle_;
 };
 
 } // namespace fpgamem
