@@ -185,8 +185,8 @@ impl Buffer {
         if self.slot.as_ref().is_some_and(Slot::says_device) {
             return true;
         }
-        !self.client.says_owners()
-            && (self.orphaned.load(Relaxed) != 0 || task::cleans_up_after_a_crash())
+        (self.orphaned.load(Relaxed) != 0 || task::cleans_up_after_a_crash())
+            && !self.client.says_owners()
     }
 
     /// Maintains `len` bytes from `offset` on and returns the number of cache lines. The effect is

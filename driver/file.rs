@@ -114,20 +114,19 @@ impl misc::OpenFile for OpenFile {
         }
         let allocates =
             offset == 0 || offset == paddle_abi::B_BASE && self.bound.paddle().is_some();
-        let (buffer, phys_addr) = if allocates {
-            let buffer = self.alloc(pool, len, 0, self.default_flags(), 0)?;
-            let phys_addr = buffer.phys_addr();
-            (buffer, phys_addr)
-        } else {
-            let phys_addr = pool.phys_addr_at(offset)?;
-            (self.buffer_at(pool, phys_addr, len)?, phys_addr)
-        };
-        let blocks = buffer.blocks();
-        vma::map(vma, phys_addr, pool.mmap_offset_of(phys_addr), buffer)?;
         let home = translate::address_space().map(|mm| Home {
             mm,
             user_addr: vma.start(),
         });
+        if allocates {
+            let buffer = self.alloc(pool, len, 0, self.default_flags(), 0, home)?;
+            let phys_addr = buffer.phys_addr();
+            return vma::map(vma, phys_addr, pool.mmap_offset_of(phys_addr), buffer);
+        }
+        let phys_addr = pool.phys_addr_at(offset)?;
+        let buffer = self.buffer_at(pool, phys_addr, len)?;
+        let blocks = buffer.blocks();
+        vma::map(vma, phys_addr, pool.mmap_offset_of(phys_addr), buffer)?;
         pool.add_vma(blocks, home);
         Ok(())
     }
@@ -177,7 +176,7 @@ impl OpenFile {
         }
     }
 
-    /// Allocates a buffer that belongs to this file.
+    /// Allocates a buffer that belongs to this file: for a handle that is not 0, or for a VMA.
     fn alloc(
         &self,
         pool: &Arc<Pool>,
@@ -185,6 +184,7 @@ impl OpenFile {
         align: u64,
         flags: u32,
         handle: u32,
+        home: Option<Home>,
     ) -> Result<Arc<Buffer>> {
         let owner = Owner {
             file: self.number,
@@ -196,6 +196,7 @@ impl OpenFile {
             align,
             flags,
             owner,
+            home,
         };
         pool.alloc(request, self.client.clone())
     }
@@ -250,7 +251,7 @@ impl OpenFile {
         }
         let node = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
         let handle = self.handles.lock().reserve();
-        let buffer = self.alloc(pool, alloc.len, alloc.align, flags, handle)?;
+        let buffer = self.alloc(pool, alloc.len, alloc.align, flags, handle, None)?;
         alloc.handle = handle;
         alloc.alloc_bytes = buffer.bytes();
         alloc.phys_addr = buffer.phys_addr();

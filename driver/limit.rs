@@ -80,7 +80,7 @@ impl Charge {
     ///
     /// - `EAGAIN` if that exceeds a limit.
     /// - `ENOMEM` if the kernel's memory is exhausted.
-    pub(crate) fn new(accounting: &Arc<dmem::Accounting>, bytes: u64) -> Result<Self> {
+    pub(crate) fn new(accounting: Arc<dmem::Accounting>, bytes: u64) -> Result<Self> {
         Ok(Self {
             _user: UserCharge::new(bytes)?,
             _cgroup: accounting.charge(bytes)?,

@@ -20,7 +20,7 @@ use crate::{
         block_map::{Alignment, BlockRange},
         scrub_map::ScrubMap,
     },
-    state::{Home, Owner, Record, Released, State, Taken},
+    state::{Entry, Home, Owner, Record, Released, State, Taken},
     status::Slot,
 };
 use kernel::{
@@ -57,6 +57,8 @@ pub(crate) struct Request {
     pub(crate) flags: u32,
     /// Who asks.
     pub(crate) owner: Owner,
+    /// The VMA that it is for, if the mmap hook asks.
+    pub(crate) home: Option<Home>,
 }
 
 /// One region and what is allocated in it.
@@ -71,6 +73,9 @@ pub(crate) struct Pool {
     accounting: Mutex<Option<Arc<Accounting>>>,
     #[pin]
     state: Mutex<State>,
+    /// Memory for the record of the next buffer, if one has gone.
+    #[pin]
+    spare: Mutex<Option<RBTreeNodeReservation<u32, Entry>>>,
     /// Blocks were freed that nobody scrubs.
     #[pin]
     freed: CondVar,
@@ -104,6 +109,7 @@ impl Pool {
                 quarantine_ms: Atomic::new(quarantine_ms),
                 accounting <- new_mutex!(Some(accounting), "fpgamem::Pool::accounting"),
                 state <- new_mutex!(State::new(map, scrub), "fpgamem::Pool"),
+                spare <- new_mutex!(None, "fpgamem::Pool::spare"),
                 freed <- new_condvar!("fpgamem::Pool::freed"),
                 scrub_turn <- new_spinlock!(None, "fpgamem::Pool::scrub_turn"),
                 poison <- Poison::new(nr_blocks),
@@ -285,14 +291,18 @@ impl Pool {
             blocks,
             flags: request.flags,
             owner: request.owner,
-            vmas: 0,
-            home: None,
+            vmas: request.home.is_some().into(),
+            home: request.home,
             device_owned: false,
         };
         let mut begin = None;
         let limit = i64::from(self.quarantine_ms().min(MAX_WAIT_MS));
         let mut word = slot.map(|slot| (slot.area().clone(), slot.index()));
-        let mut node = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
+        let spare = self.spare.lock().take();
+        let mut node = match spare {
+            Some(node) => node,
+            None => RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?,
+        };
         let bytes = u64::from(count) << self.block_shift;
         let mut charge = None;
         loop {
@@ -443,7 +453,7 @@ impl Pool {
     fn charge(&self, bytes: u64, charge: &mut Option<Charge>) -> Result {
         if charge.is_none() {
             let accounting = self.accounting.lock().clone().ok_or(ENODEV)?;
-            *charge = Some(Charge::new(&accounting, bytes)?);
+            *charge = Some(Charge::new(accounting, bytes)?);
         }
         Ok(())
     }
@@ -465,10 +475,16 @@ impl Pool {
     pub(crate) fn release(&self, blocks: BlockRange, suspect: bool) {
         let may_quarantine = self.quarantine_ms() != 0;
         let mut state = self.state.lock();
-        let (released, rest) = state.release(blocks, may_quarantine, suspect, |r| self.poison(r));
+        let (released, stage, node) =
+            state.release(blocks, may_quarantine, suspect, |r| self.poison(r));
         drop(state);
         self.freed.notify_one();
-        drop(rest);
+        drop(stage);
+        if let Some(node) = node {
+            let spare = node.into_reservation();
+            let surplus = self.spare.lock().replace(spare);
+            drop(surplus);
+        }
         match released {
             Released::Free => {
                 self.counters.frees.add(1);
@@ -565,8 +581,8 @@ impl Pool {
 
     /// Fills in what the INFO ioctl says of the pool.
     pub(crate) fn describe(&self, info: &mut abi::Info) {
-        let state = self.lock();
-        let largest = state.map().largest_free_by_alignment();
+        let mut state = self.lock();
+        let largest = state.largest_free();
         info.free_bytes = u64::from(state.map().nr_free()) << self.block_shift;
         info.quarantined_bytes = u64::from(state.nr_quarantined()) << self.block_shift;
         info.nr_buffers = state.nr_buffers();

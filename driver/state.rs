@@ -11,14 +11,14 @@ use crate::{
     blocks::{Map, Storage},
     limit::Charge,
     shared::{
-        block_map::{Alignment, BlockRange},
+        block_map::{Alignment, BlockRange, NR_ALIGNMENTS},
         scrub_map::ScrubMap,
     },
     status::Area,
 };
 use kernel::{
     prelude::*,
-    rbtree::{RBTree, RBTreeNodeReservation},
+    rbtree::{RBTree, RBTreeNode, RBTreeNodeReservation},
     sync::Arc,
     time::{Instant, Monotonic},
 };
@@ -166,6 +166,11 @@ impl State {
         &self.map
     }
 
+    /// Blocks of the longest free run at each alignment.
+    pub(crate) fn largest_free(&mut self) -> [u32; NR_ALIGNMENTS] {
+        self.map.largest_free_by_alignment()
+    }
+
     /// Live buffers.
     pub(crate) fn nr_buffers(&self) -> u32 {
         self.nr_buffers
@@ -236,10 +241,9 @@ impl State {
         };
         self.entries.insert(node.into_node(blocks.start(), entry));
         self.nr_buffers = self.nr_buffers.saturating_add(1);
-        self.scrub.take(blocks);
         Ok(Taken {
             blocks,
-            unclean: self.scrub.next_unclean(blocks),
+            unclean: self.scrub.take(blocks),
             scrubbing: self.scrubbing.is_some_and(|block| blocks.contains(block)),
         })
     }
@@ -254,7 +258,7 @@ impl State {
     }
 
     /// Takes back the blocks of a buffer that goes: frees them after `before_free`, or quarantines them if `suspect` or
-    /// if the device owns them and `may_quarantine`. The second result is to be dropped outside the
+    /// if the device owns them and `may_quarantine`. The other results are to be dropped outside the
     /// lock.
     pub(crate) fn release(
         &mut self,
@@ -262,10 +266,12 @@ impl State {
         may_quarantine: bool,
         suspect: bool,
         before_free: impl FnOnce(&Record),
-    ) -> (Released, impl Sized) {
+    ) -> (Released, impl Sized, Option<RBTreeNode<u32, Entry>>) {
         self.nr_buffers = self.nr_buffers.saturating_sub(1);
         let start = blocks.start();
-        if let Some(entry) = self.entries.get_mut(&start) {
+        let mut node = None;
+        if let Some(mut found) = self.entries.find_mut(&start) {
+            let entry = found.get_mut();
             if may_quarantine && (suspect || entry.record.device_owned) {
                 let stage = Stage::Quarantined {
                     since: Instant::now(),
@@ -274,17 +280,17 @@ impl State {
                 let old = core::mem::replace(&mut entry.stage, stage);
                 self.nr_quarantined = self.nr_quarantined.saturating_add(blocks.count());
                 self.append(start);
-                return (Released::Quarantined, (Some(old), None));
+                return (Released::Quarantined, Some(old), None);
             }
             before_free(&entry.record);
+            node = Some(found.remove_node());
         }
-        let node = self.entries.remove_node(&start);
         let released = if self.free(blocks) {
             Released::Free
         } else {
             Released::Corrupt
         };
-        (released, (None::<Stage>, node))
+        (released, None, node)
     }
 
     /// Makes the run from `start` on the newest one in quarantine.

@@ -135,11 +135,11 @@ impl Accounting {
     ///
     /// - `EAGAIN` if that exceeds a limit.
     /// - `ENOMEM` if the kernel's memory is exhausted.
-    pub(crate) fn charge(self: &Arc<Self>, bytes: u64) -> Result<Charge> {
+    pub(crate) fn charge(self: Arc<Self>, bytes: u64) -> Result<Charge> {
         Ok(Charge {
             account: self.0.charge(bytes)?,
             bytes,
-            _region: self.clone(),
+            _region: self,
         })
     }
 }

@@ -103,7 +103,10 @@ impl<T: PfnMapped> Fault<'_, T> {
         if !matches!(self.entry(address) & PMD_TYPE_MASK, 0 | PMD_TYPE_SECT) {
             return Ok(bindings::vm_fault_reason_VM_FAULT_NOPAGE);
         }
-        let result = self.enter_one(phys_addr, address);
+        // SAFETY: The caller of the handler filled the structure in.
+        let mut copy = unsafe { *self.raw };
+        let mut enter = |address| self.enter_one(&mut copy, phys_addr, address);
+        let result = enter(address);
         if result != bindings::vm_fault_reason_VM_FAULT_NOPAGE {
             return Ok(result);
         }
@@ -112,7 +115,7 @@ impl<T: PfnMapped> Fault<'_, T> {
         for other in (whole.start.max(table)..end).step_by(PMD_BYTES) {
             // One that fails now gets a fault of its own.
             if other != address && self.entry(other) == 0 {
-                let _ = self.enter_one(phys_addr, other);
+                let _ = enter(other);
             }
         }
         Ok(result)
@@ -134,15 +137,13 @@ impl<T: PfnMapped> Fault<'_, T> {
     }
 
     /// Enters the huge page at an address, as dirty: nothing ever cleans it, and the first store would
-    /// fault only to set that.
-    fn enter_one(&self, phys_addr: u64, address: usize) -> c_uint {
-        // SAFETY: The caller of the handler filled the structure in.
-        let mut fault = unsafe { *self.raw };
+    /// fault only to set that. `fault` is a copy of the structure that the handler was called with.
+    fn enter_one(&self, fault: &mut bindings::vm_fault, phys_addr: u64, address: usize) -> c_uint {
         fault.__bindgen_anon_1.address = address;
         fault.pmd = self.entry_ptr(address);
         // SAFETY: The VMA is shared and of page frames, and all of the huge page is within it and in the
         // memory of its object. The entry is the one for the address, empty or for that page frame.
-        unsafe { bindings::vmf_insert_pfn_pmd(&mut fault, self.pfn(phys_addr, address), true) }
+        unsafe { bindings::vmf_insert_pfn_pmd(fault, self.pfn(phys_addr, address), true) }
     }
 
     /// Enters every page of the VMA that is missing around the address, up to a huge page's bounds.

@@ -7,7 +7,8 @@
 //!
 //! A search takes a step for each fourfold of the number of blocks, whatever is allocated and whatever
 //! the alignment. A change takes as many for each alignment that it matters to, and writes the words of
-//! its blocks.
+//! its blocks. The run that was freed last is set aside without a change: a request for just as many
+//! blocks, which is what a process does that allocates and frees in turn, takes it without a search.
 //! Nothing here panics. Sums and differences that the invariants keep in range are nevertheless
 //! written saturating or wrapping, because an overflow check would be a panic.
 
@@ -17,7 +18,7 @@ pub(super) mod steps;
 mod tournament;
 mod word;
 
-use core::iter;
+use core::ops::Range;
 
 use index::{Layout, MAX_BLOCKS};
 
@@ -74,7 +75,17 @@ impl BlockRange {
         self.start <= block && block < self.end()
     }
 
-    /// The words of a bitmap of blocks that the run touches: index of each and the mask of its blocks.
+    /// Whether a block is in both.
+    const fn overlaps(self, other: Self) -> bool {
+        self.start < other.end() && other.start < self.end()
+    }
+
+    /// Where the words of a bitmap of blocks are that the run touches.
+    pub(super) fn word_indices(self) -> Range<usize> {
+        bits::indices([self.start, self.end()])
+    }
+
+    /// The same words: index of each and the mask of its blocks.
     pub(super) fn word_masks(self) -> impl Iterator<Item = (u32, u64)> {
         bits::masks([self.start, self.end()])
     }
@@ -166,8 +177,8 @@ pub enum FreeError {
 
 /// Which blocks are allocated.
 ///
-/// INVARIANT: the bits of free blocks are clear, all others are set. `nr_free` blocks are free. The
-/// nodes say what the bits say.
+/// INVARIANT: the bits of free blocks are clear, all others are set, those of blocks set aside too.
+/// `nr_free` blocks are free or set aside. The nodes say what the bits say.
 #[derive(Debug)]
 pub struct BlockMap<W, N> {
     words: W,
@@ -175,6 +186,8 @@ pub struct BlockMap<W, N> {
     layout: Layout,
     /// A bit for each octave of lengths in which there is a free run.
     occupied: u32,
+    /// The run that was freed last, if that is not in the bits yet.
+    set_aside: Option<BlockRange>,
     phase: u64,
     nr_blocks: u32,
     nr_free: u32,
@@ -213,13 +226,12 @@ where
             nodes,
             layout,
             occupied: 0,
+            set_aside: BlockRange::new(0, nr_blocks),
             phase,
             nr_blocks,
-            nr_free: 0,
+            nr_free: nr_blocks,
         };
-        if let Some(all) = BlockRange::new(0, nr_blocks) {
-            map.clear(all);
-        }
+        map.settle();
         Ok(map)
     }
 
@@ -235,11 +247,13 @@ where
 
     /// Whether `block` is allocated; `None` if there is no such block.
     pub fn is_allocated(&self, block: u32) -> Option<bool> {
-        (block < self.nr_blocks).then(|| self.next_allocated(block) == block)
+        let is_set_aside = self.set_aside.is_some_and(|run| run.contains(block));
+        (block < self.nr_blocks).then(|| self.next_allocated(block) == block && !is_set_aside)
     }
 
-    /// Allocates `count` blocks: with an alignment the lowest aligned ones, without one the first ones of a
-    /// free run that is hardly longer, so that long runs stay whole.
+    /// Allocates `count` blocks: those that were freed last if they are as many and aligned. Otherwise with
+    /// an alignment the lowest aligned ones, without one the first ones of a free run that is hardly longer,
+    /// so that long runs stay whole.
     ///
     /// That is the lowest run that is long enough in the lowest octave of lengths, from a power of two to
     /// the next one, that has such a run.
@@ -252,13 +266,50 @@ where
         if count == 0 {
             return Err(AllocError::ZeroCount);
         }
+        if let Some(range) = self.take_set_aside(count, alignment) {
+            return Ok(range);
+        }
+        self.settle();
         let start = self.find(count, alignment).ok_or(AllocError::NoRoom {
             requested: count,
             free: self.nr_free,
         })?;
         let range = BlockRange { start, count };
-        self.set(range);
+        self.change(range, false);
+        self.nr_free = self.nr_free.saturating_sub(count);
         Ok(range)
+    }
+
+    /// The run that was freed last, if it is what is asked for.
+    fn take_set_aside(&mut self, count: u32, alignment: Alignment) -> Option<BlockRange> {
+        let run = self.set_aside.filter(|run| run.count == count)?;
+        let mask = 1u64.wrapping_shl(alignment.shift).wrapping_sub(1);
+        let place = self.phase.wrapping_add(u64::from(run.start));
+        if place & mask != 0 {
+            return None;
+        }
+        self.set_aside = None;
+        self.nr_free = self.nr_free.saturating_sub(count);
+        Some(run)
+    }
+
+    /// Enters the run that was freed last into bits and nodes.
+    pub(super) fn settle(&mut self) {
+        if let Some(run) = self.set_aside.take() {
+            self.change(run, true);
+        }
+    }
+
+    /// What `look` sees where no run is set aside. A run that is stays so: looking changes no placement.
+    fn settled<R>(&mut self, look: impl FnOnce(&Self) -> R) -> R {
+        let set_aside = self.set_aside;
+        self.settle();
+        let seen = look(self);
+        if let Some(run) = set_aside {
+            self.change(run, false);
+        }
+        self.set_aside = set_aside;
+        seen
     }
 
     /// From which block on `count` are allocated.
@@ -308,26 +359,22 @@ where
             return Err(FreeError::OutOfRange);
         }
         let bits = self.layout.bits_of(range);
-        if !self.layout.bits.all_set(self.words.as_ref(), bits) {
+        let is_free = self.set_aside.is_some_and(|run| run.overlaps(range));
+        if is_free || !self.layout.bits.all_set(self.words.as_ref(), bits) {
             return Err(FreeError::NotAllocated);
         }
-        self.clear(range);
+        self.settle();
+        self.set_aside = Some(range);
+        self.nr_free = self.nr_free.saturating_add(range.count);
         Ok(())
     }
 
-    /// The maximal runs of free blocks, lowest first. The time for all of them is proportional to the
-    /// number of words and of runs.
-    pub fn free_runs(&self) -> impl Iterator<Item = BlockRange> + '_ {
-        let mut from = 0;
-        iter::from_fn(move || {
-            let start = self.layout.next_free(self.words.as_ref(), from);
-            from = self.next_allocated(start);
-            BlockRange::between(start, from)
-        })
+    /// Number of blocks of the longest run that [`Self::alloc`] would find now at this alignment.
+    pub fn largest_free(&mut self, alignment: Alignment) -> u32 {
+        self.settled(|map| map.longest(alignment))
     }
 
-    /// Number of blocks of the longest run that [`Self::alloc`] would find now at this alignment.
-    pub fn largest_free(&self, alignment: Alignment) -> u32 {
+    fn longest(&self, alignment: Alignment) -> u32 {
         if alignment.shift <= self.layout.coarsest {
             return self
                 .layout
@@ -338,12 +385,14 @@ where
     }
 
     /// [`Self::largest_free`] for every alignment: entry `i` is about alignment to `1 << i` blocks.
-    pub fn largest_free_by_alignment(&self) -> [u32; NR_ALIGNMENTS] {
-        let mut largest = [0; NR_ALIGNMENTS];
-        for (shift, longest) in (0..).zip(largest.iter_mut()) {
-            *longest = self.largest_free(Alignment { shift });
-        }
-        largest
+    pub fn largest_free_by_alignment(&mut self) -> [u32; NR_ALIGNMENTS] {
+        self.settled(|map| {
+            let mut largest = [0; NR_ALIGNMENTS];
+            for (shift, longest) in (0..).zip(largest.iter_mut()) {
+                *longest = map.longest(Alignment { shift });
+            }
+            largest
+        })
     }
 
     /// The block that is aligned, to more blocks than the map has.
@@ -363,18 +412,7 @@ where
         self.layout.next_allocated(self.words.as_ref(), from)
     }
 
-    /// Marks a free run that is in the map allocated.
-    fn set(&mut self, range: BlockRange) {
-        self.change(range, false);
-        self.nr_free = self.nr_free.saturating_sub(range.count);
-    }
-
-    /// Marks an allocated run that is in the map free.
-    fn clear(&mut self, range: BlockRange) {
-        self.change(range, true);
-        self.nr_free = self.nr_free.saturating_add(range.count);
-    }
-
+    /// Makes bits and nodes say that a run is free, or that it is not.
     fn change(&mut self, range: BlockRange, free: bool) {
         let words = self.words.as_mut();
         let bits = self.layout.bits_of(range);

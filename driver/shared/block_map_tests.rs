@@ -39,11 +39,27 @@ fn with_free(mut map: BlockMap, free: &[BlockRange]) -> BlockMap {
     for &run in free {
         map.free(run).unwrap();
     }
+    // None of them is set aside.
+    map.settle();
     map
 }
 
+/// The same, where `last` was freed last.
+fn map_with_freed(nr_blocks: u32, free: &[BlockRange], last: BlockRange) -> BlockMap {
+    let mut map = map_with_free(nr_blocks, free);
+    map.free(last).unwrap();
+    map
+}
+
+/// The maximal runs of free blocks, lowest first.
 fn free_runs(map: &BlockMap) -> Vec<BlockRange> {
-    map.free_runs().collect()
+    let blocks: Vec<u32> = (0..map.nr_blocks()).collect();
+    let is_used = |block: u32| map.is_allocated(block) == Some(true);
+    blocks
+        .chunk_by(|&a, &b| is_used(a) == is_used(b))
+        .filter(|run| !is_used(run[0]))
+        .map(|run| range(run[0], run[run.len() - 1] + 1))
+        .collect()
 }
 
 /// Words and entries of the index.
@@ -118,7 +134,7 @@ fn ignores_storage_beyond_the_needed_one() {
     let mut map = BlockMap::new(words, nodes, 70, 0).unwrap();
     assert_eq!(map.largest_free(Alignment::ONE), 70);
     assert_eq!(map.alloc(70, Alignment::ONE), Ok(range(0, 70)));
-    assert_eq!(map.free_runs().count(), 0);
+    assert_eq!(free_runs(&map), []);
 }
 
 #[test]
@@ -131,7 +147,7 @@ fn map_without_blocks_has_no_room() {
         };
         assert_eq!(map.alloc(1, Alignment::ONE), Err(no_room));
         assert_eq!(map.largest_free_by_alignment(), [0; NR_ALIGNMENTS]);
-        assert_eq!(map.free_runs().count(), 0);
+        assert_eq!(free_runs(&map), []);
         assert_eq!(map.free(range(0, 1)), Err(FreeError::OutOfRange));
         assert_eq!(map.is_allocated(0), None);
     }
@@ -328,6 +344,44 @@ fn free_makes_the_lowest_blocks_available_again() {
 }
 
 #[test]
+fn as_many_blocks_as_were_freed_last_are_those() {
+    let mut map = map_with_freed(100, &[range(10, 15), range(50, 53)], range(20, 25));
+    assert_eq!(map.alloc(5, Alignment::ONE), Ok(range(20, 25)));
+    assert_eq!(map.alloc(5, Alignment::ONE), Ok(range(10, 15)));
+    assert_eq!((free_runs(&map), map.nr_free()), (vec![range(50, 53)], 3));
+}
+
+#[test]
+fn what_was_freed_last_joins_its_neighbours_for_another_request() {
+    for (count, alignment) in [(4, 1), (6, 1), (9, 1), (5, 2)] {
+        let mut map = map_with_freed(100, &[range(11, 13), range(18, 20)], range(13, 18));
+        let got = map.alloc(count, to(alignment)).unwrap().start();
+        let expected = if alignment == 2 { 12 } else { 11 };
+        assert_eq!(got, expected, "{count} blocks at a multiple of {alignment}");
+    }
+}
+
+#[test]
+fn looking_does_not_change_what_is_allocated_next() {
+    let mut map = map_with_freed(100, &[range(10, 15)], range(30, 35));
+    assert_eq!(map.largest_free(Alignment::ONE), 5);
+    assert_eq!(map.largest_free_by_alignment()[1], 5);
+    assert_eq!(map.is_allocated(30), Some(false));
+    assert_eq!(map.alloc(5, Alignment::ONE), Ok(range(30, 35)));
+}
+
+#[test]
+fn blocks_that_were_freed_last_are_not_freed_twice() {
+    let mut map = map_with_freed(100, &[], range(30, 35));
+    for twice in [range(30, 35), range(34, 40), range(0, 31), range(32, 33)] {
+        assert_eq!(map.free(twice), Err(FreeError::NotAllocated));
+    }
+    assert_eq!(map.nr_free(), 5);
+    assert_eq!(map.free(range(35, 40)), Ok(()));
+    assert_eq!(map.largest_free(Alignment::ONE), 10);
+}
+
+#[test]
 fn frees_a_part_of_an_allocation() {
     let mut map = map_with_free(200, &[]);
     assert_eq!(map.free(range(62, 130)), Ok(()));
@@ -392,11 +446,11 @@ fn free_runs_join_across_word_boundaries() {
 #[test]
 fn largest_free_counts_from_the_first_aligned_block() {
     let free = [range(1, 20), range(128, 144)];
-    let map = map_with_free(256, &free);
+    let mut map = map_with_free(256, &free);
     assert_eq!(map.largest_free(Alignment::ONE), 19);
     assert_eq!(map.largest_free(to(16)), 16);
     assert_eq!(map.largest_free(to(256)), 0);
-    let map = with_free(map_at(256, 15), &free);
+    let mut map = with_free(map_at(256, 15), &free);
     assert_eq!(map.largest_free(to(16)), 19);
 }
 

@@ -63,11 +63,18 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> ScrubMap<S> {
         self.nr_dirty
     }
 
-    /// Free blocks were allocated. Until they are freed, [`Self::next_unclean`] tells which must be cleared.
-    pub fn take(&mut self, blocks: BlockRange) {
+    /// Free blocks were allocated: the first longest run of those that must be cleared. Until they are freed,
+    /// [`Self::next_unclean`] tells the others.
+    pub fn take(&mut self, blocks: BlockRange) -> Option<BlockRange> {
         let (mut clean, mut dirty) = (0u32, 0u32);
         for (index, mask) in blocks.word_masks() {
-            clean = clean.saturating_add((word(&self.clean, index) & mask).count_ones());
+            let found = word(&self.clean, index) & mask;
+            if found == u64::MAX {
+                // None of them is dirty.
+                clean = clean.saturating_add(BLOCKS_PER_WORD);
+                continue;
+            }
+            clean = clean.saturating_add(found.count_ones());
             if let Some(word) = self.dirty.as_mut().get_mut(index as usize) {
                 dirty = dirty.saturating_add((*word & mask).count_ones());
                 *word &= !mask;
@@ -75,6 +82,7 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> ScrubMap<S> {
         }
         self.nr_clean = self.nr_clean.saturating_sub(clean);
         self.nr_dirty = self.nr_dirty.saturating_sub(dirty);
+        (clean < blocks.count()).then(|| self.next_unclean(blocks))?
     }
 
     /// The first longest run of blocks in `within` that are not clean.
@@ -92,13 +100,12 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> ScrubMap<S> {
 
     /// Allocated blocks were freed: they are dirty.
     pub fn free(&mut self, blocks: BlockRange) {
-        for (index, mask) in blocks.word_masks() {
-            if let Some(word) = self.clean.as_mut().get_mut(index as usize) {
-                *word &= !mask;
-            }
-            if let Some(word) = self.dirty.as_mut().get_mut(index as usize) {
-                *word |= mask;
-            }
+        let clean = self.clean.as_mut().get_mut(blocks.word_indices());
+        let dirty = self.dirty.as_mut().get_mut(blocks.word_indices());
+        let words = clean.into_iter().flatten().zip(dirty.into_iter().flatten());
+        for ((clean, dirty), (_, mask)) in words.zip(blocks.word_masks()) {
+            *clean &= !mask;
+            *dirty |= mask;
         }
         self.nr_dirty = self.nr_dirty.saturating_add(blocks.count());
         self.lowest = self.lowest.min(blocks.start() / BLOCKS_PER_WORD);

@@ -118,7 +118,7 @@ impl Emulator {
 
     pub(crate) fn info(&self) -> Result<Info> {
         self.check_fork()?;
-        let state = self.lock();
+        let mut state = self.lock();
         let features =
             abi::FEATURE_WRITE_COMBINE | abi::FEATURE_COHERENCY | abi::FEATURE_SYNC_VECTOR;
         let raw = abi::Info {

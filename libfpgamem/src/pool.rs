@@ -53,7 +53,7 @@ impl Pool {
     }
 
     /// The longest allocations, by alignment, as the driver tells them.
-    pub(crate) fn largest_free_bytes(&self) -> [u64; abi::NR_ALIGNMENTS] {
+    pub(crate) fn largest_free_bytes(&mut self) -> [u64; abi::NR_ALIGNMENTS] {
         let mut largest = [0; abi::NR_ALIGNMENTS];
         for (bytes, shift) in largest.iter_mut().zip(abi::MIN_ALIGN_SHIFT..) {
             let alignment = self.alignment(1 << shift);
@@ -81,7 +81,7 @@ impl Pool {
             let max = abi::MAX_ALIGN;
             return Err(Error::InvalidAlignment { requested, max });
         };
-        let no_room = |map: &Map| Error::OutOfMemory {
+        let no_room = |map: &mut Map| Error::OutOfMemory {
             requested: len,
             align,
             free: u64::from(map.nr_free()) * self.block_bytes,
@@ -95,7 +95,7 @@ impl Pool {
                 self.nr_allocations += 1;
                 Ok(self.byte(blocks.start())..self.byte(blocks.end()))
             }
-            Err(_) => Err(no_room(&self.map)),
+            Err(_) => Err(no_room(&mut self.map)),
         }
     }
 

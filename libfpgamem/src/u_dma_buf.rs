@@ -147,7 +147,7 @@ impl UDmaBuf {
 
     pub(crate) fn info(&self) -> Result<Info> {
         self.check_fork()?;
-        let pool = self.lock();
+        let mut pool = self.lock();
         Info::new(&abi::Info {
             abi: abi::ABI,
             flags: if self.coherent {

@@ -291,6 +291,47 @@ fn buffers_lie_in_the_region_and_apart() {
 }
 
 #[test]
+fn what_was_freed_last_is_allocated_again() {
+    let _balance = Balance::of_an_empty_pool();
+    let node = Node::open();
+    let buffers = [(); 5].map(|()| node.alloc(request(1)).unwrap());
+    for freed in [0, 3] {
+        node.free(buffers[freed].handle).unwrap();
+    }
+    let again = [(); 2].map(|()| node.alloc(request(1)).unwrap().phys_addr);
+    assert_eq!(again, [buffers[3], buffers[0]].map(|b| b.phys_addr));
+}
+
+#[test]
+fn what_was_freed_last_is_not_taken_at_another_alignment() {
+    let _balance = Balance::of_an_empty_pool();
+    let node = Node::open();
+    let block = node.info().unwrap().block_bytes;
+    let buffers = [(); 4].map(|()| node.alloc(request(1)).unwrap());
+    let odd = buffers
+        .map(|b| b.phys_addr)
+        .map(|phys| phys / block % 2 == 1);
+    let odd = odd.iter().position(|&odd| odd).unwrap();
+    node.free(buffers[odd].handle).unwrap();
+    let argument = Alloc {
+        align: 2 * block,
+        ..request(1)
+    };
+    assert_eq!(node.alloc(argument).unwrap().phys_addr % (2 * block), 0);
+}
+
+#[test]
+fn two_requests_do_not_both_get_what_was_freed_last() {
+    let _balance = Balance::of_an_empty_pool();
+    let node = Node::open();
+    let first = node.alloc(request(1)).unwrap();
+    node.free(first.handle).unwrap();
+    let next = [(); 2].map(|()| node.alloc(request(1)).unwrap().phys_addr);
+    assert_eq!(next[0], first.phys_addr);
+    assert_ne!(next[1], first.phys_addr);
+}
+
+#[test]
 fn the_device_uses_physical_addresses_on_this_board() {
     let _balance = Balance::new();
     let buffer = Node::open().alloc(request(1)).unwrap();

@@ -146,6 +146,15 @@ fn the_block_map_counts_mappings_and_their_pieces() {
 }
 
 #[test]
+fn the_block_map_counts_the_mapping_that_a_buffer_was_allocated_by() {
+    let _balance = Balance::new();
+    let node = Node::open();
+    let mapping = node.map(1).unwrap();
+    let phys = node.user_to_phys(mapping.addr()).unwrap().phys_addr;
+    assert_eq!(block_map::line_of(phys).unwrap().mappings, 1);
+}
+
+#[test]
 fn the_block_map_tells_attributes_apart() {
     let _balance = Balance::new();
     let node = Node::open();

@@ -5,6 +5,8 @@
 //! Level 0 has a bit for each place, set if its block is allocated or there is none. Each level above
 //! has a bit for each word of the one below, set if that is not 0. The topmost level is one word.
 
+use core::ops::Range;
+
 use super::steps::step;
 
 /// Bits in a word.
@@ -100,20 +102,6 @@ impl BitsLayout {
         None
     }
 
-    /// The first clear bit in `[from, end)`. This goes from word to word.
-    pub(super) fn next_clear(&self, words: &[u64], from: u32, end: u32) -> Option<u32> {
-        let mut skipped = from % WORD_BITS;
-        for nth in from >> WORD_SHIFT..end.div_ceil(WORD_BITS) {
-            let clear = !self.nth(words, nth) & u64::MAX.wrapping_shl(skipped);
-            if clear != 0 {
-                let bit = nth.wrapping_shl(WORD_SHIFT);
-                return Some(bit.wrapping_add(clear.trailing_zeros()));
-            }
-            skipped = 0;
-        }
-        None
-    }
-
     /// From a set bit down to one of level 0 below it, choosing one of each word.
     fn descend(&self, words: &[u64], level: u32, bit: u32, choose: impl Fn(u64) -> u32) -> u32 {
         let mut bit = bit;
@@ -126,30 +114,43 @@ impl BitsLayout {
 
     /// Whether all bits in `[first, end)` are set.
     pub(super) fn all_set(&self, words: &[u64], range: [u32; 2]) -> bool {
-        masks(range).all(|(nth, mask)| self.nth(words, nth) & mask == mask)
+        let words = words.get(indices(range)).unwrap_or_default();
+        let mut words = words.iter().zip(masks(range));
+        words.all(|(&word, (_, mask))| {
+            step();
+            word & mask == mask
+        })
     }
 
     /// Sets or clears the bits in `[first, end)`.
     pub(super) fn write(&self, words: &mut [u64], range: [u32; 2], value: bool) {
-        for (nth, mask) in masks(range) {
-            let (mut nth, mut mask) = (nth, mask);
-            for level in 0..self.nr_levels {
+        let [mut first, mut end] = range;
+        for &start in self.starts.iter().take(self.nr_levels as usize) {
+            let at = indices([first, end]);
+            let at = start.wrapping_add(at.start)..start.wrapping_add(at.end);
+            let Some(touched) = words.get_mut(at).filter(|touched| !touched.is_empty()) else {
+                break;
+            };
+            let were_zero = are_zero(touched);
+            for (word, (_, mask)) in touched.iter_mut().zip(masks([first, end])) {
                 step();
-                let at = self.at(level, nth.wrapping_shl(WORD_SHIFT));
-                let Some(word) = words.get_mut(at) else {
-                    break;
-                };
-                let was_zero = *word == 0;
                 *word = if value { *word | mask } else { *word & !mask };
-                if was_zero == (*word == 0) {
-                    break;
-                }
-                // The bit of this word on the level above is another one now.
-                mask = 1u64.wrapping_shl(nth % WORD_BITS);
-                nth >>= WORD_SHIFT;
+            }
+            // On the level above are the bits of these words. That of a whole word changes, and that of the
+            // first and the last one if it is 0 now and was not, or the other way round.
+            let ([first_was, last_was], [first_is, last_is]) = (were_zero, are_zero(touched));
+            first = (first >> WORD_SHIFT).wrapping_add((first_was == first_is).into());
+            end = (end.wrapping_sub(1) >> WORD_SHIFT).wrapping_add((last_was != last_is).into());
+            if first >= end {
+                break;
             }
         }
     }
+}
+
+/// Whether the first and the last one are 0.
+fn are_zero(words: &[u64]) -> [bool; 2] {
+    [words.first(), words.last()].map(|word| word.map_or(true, |word| *word == 0))
 }
 
 /// Number of the highest set bit; there is one.
@@ -157,14 +158,25 @@ fn highest(word: u64) -> u32 {
     (WORD_BITS - 1).wrapping_sub(word.leading_zeros())
 }
 
+/// Where the words with a bit of `[first, end)` are.
+pub(super) fn indices([first, end]: [u32; 2]) -> Range<usize> {
+    (first >> WORD_SHIFT) as usize..end.div_ceil(WORD_BITS) as usize
+}
+
 /// The words with a bit of `[first, end)`, and the mask of those.
 pub(super) fn masks([first, end]: [u32; 2]) -> impl Iterator<Item = (u32, u64)> {
-    (first >> WORD_SHIFT..end.div_ceil(WORD_BITS)).map(move |nth| {
-        let base = nth.wrapping_shl(WORD_SHIFT);
-        let skipped = first.saturating_sub(base);
-        let covered = end.saturating_sub(base).min(WORD_BITS);
-        let mask =
-            u64::MAX.wrapping_shl(skipped) & u64::MAX.wrapping_shr(WORD_BITS.wrapping_sub(covered));
+    let nth_first = first >> WORD_SHIFT;
+    let nth_last = end.wrapping_sub(1) >> WORD_SHIFT;
+    let from_first = u64::MAX.wrapping_shl(first % WORD_BITS);
+    let up_to_last = u64::MAX.wrapping_shr(end.wrapping_neg() % WORD_BITS);
+    (nth_first..end.div_ceil(WORD_BITS)).map(move |nth| {
+        let mut mask = u64::MAX;
+        if nth == nth_first {
+            mask = from_first;
+        }
+        if nth == nth_last {
+            mask &= up_to_last;
+        }
         (nth, mask)
     })
 }

@@ -132,15 +132,6 @@ impl Layout {
         place.saturating_sub(self.first)
     }
 
-    /// The first free block at or after `block`, or the number of blocks.
-    pub(super) fn next_free(&self, words: &[u64], block: u32) -> u32 {
-        let base = self.first & !(WORD_BITS - 1);
-        let bit = self.bit(block.saturating_add(self.first));
-        let bit = self.bits.next_clear(words, bit, self.bit(self.end));
-        let place = bit.map_or(self.end, |bit| bit.saturating_add(base));
-        place.saturating_sub(self.first)
-    }
-
     /// The first place at or after `place` that is none of a free block.
     fn allocated_from(&self, words: &[u64], place: u32) -> u32 {
         let base = self.first & !(WORD_BITS - 1);

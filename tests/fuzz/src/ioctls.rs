@@ -18,8 +18,8 @@ pub(crate) fn low(word: u64) -> u32 {
     u32::try_from(word & 0xffff_ffff).unwrap_or(0)
 }
 
-/// What an allocation comes to: its first block and its slot.
-type Predicted = Result<(u32, Option<u32>), Errno>;
+/// What an allocation comes to: first blocks that it may have, and its slot.
+type Predicted = Result<(Vec<u32>, Option<u32>), Errno>;
 
 impl Fuzzer {
     pub(crate) fn ioctl(
@@ -54,15 +54,23 @@ impl Fuzzer {
         Ok(Some(Ok(())))
     }
 
-    /// What an allocation through a file must come to: its first block and its slot.
+    /// What an allocation through a file must come to.
     pub(crate) fn predict(&mut self, file: u32, len: u64, align: u64) -> Predicted {
         let slot = self.model.clear_next_slot(file);
-        let blocks = self.model.blocks_for(len);
-        let found = self.model.find(blocks, align);
-        if found.is_none() {
+        let places = self.model.places(self.model.blocks_for(len), align);
+        self.model.freed.clear();
+        if places.is_empty() {
             self.model.counts.failures += 1;
+            return Err(Errno::ENOMEM);
         }
-        found.map(|start| (start, slot)).ok_or(Errno::ENOMEM)
+        Ok((places, slot))
+    }
+
+    /// The one of `places` that has a physical address.
+    pub(crate) fn chosen(&self, places: &[u32], phys: u64) -> Result<u32, String> {
+        let block = self.model.block_at(phys);
+        let chosen = places.iter().copied().find(|&place| Some(place) == block);
+        chosen.ok_or_else(|| format!("a buffer at block {block:?}, expected one of {places:?}"))
     }
 
     /// What the calls that describe a buffer tell of it.
@@ -113,11 +121,17 @@ impl Fuzzer {
             Err(errno) => Err(errno),
         };
         let answer = self.ioctl(process, descriptor, abi::IOC_ALLOC, &words)?;
-        same("ALLOC", place.map(|_| 0), answer.result)?;
-        let Ok((start, slot)) = place else {
-            return Ok(Some(place.map(drop)));
+        same(
+            "ALLOC",
+            place.as_ref().map(|_| 0).map_err(|errno| *errno),
+            answer.result,
+        )?;
+        let (places, slot) = match place {
+            Ok(place) => place,
+            Err(errno) => return Ok(Some(Err(errno))),
         };
         let got = &answer.payload;
+        let start = self.chosen(&places, got[4])?;
         let handle = low(got[2] >> 32);
         let used = self.model.files[&file].handles.contains_key(&handle);
         same(

@@ -6,7 +6,7 @@ use crate::fuzzer::{same, Fuzzer, Step};
 use crate::model::{Buffer, Vma};
 use crate::sys::{ARENA, ARENA_BYTES, PAGE};
 use fpgamem_shared::paddle_abi as paddle;
-use fpgamem_tests::Errno;
+use fpgamem_tests::{block_map, Errno};
 
 pub(crate) const READ: u32 = libc::PROT_READ.unsigned_abs();
 pub(crate) const WRITE: u32 = libc::PROT_WRITE.unsigned_abs();
@@ -135,8 +135,10 @@ impl Fuzzer {
         };
         let args = [address, len, protection.into(), flags, descriptor, offset];
         let result = self.syscall(process, libc::SYS_mmap, &args)?;
-        same("mmap", place.map(|_| address), result)?;
-        if let Ok((start, slot)) = place {
+        let mapped = place.as_ref().map(|_| address).map_err(|errno| *errno);
+        same("mmap", mapped, result)?;
+        if let Ok((places, slot)) = &place {
+            let (start, slot) = (self.shown(places)?, *slot);
             let buffer = Buffer {
                 slot,
                 blocks: self.model.blocks_for(len.next_multiple_of(PAGE)),
@@ -160,6 +162,20 @@ impl Fuzzer {
             self.model.release(vma.file);
         }
         Ok(Some(place.map(drop)))
+    }
+
+    /// The one of `places` where debugfs shows a buffer that the model does not know yet.
+    fn shown(&self, places: &[u32]) -> Result<u32, String> {
+        if let [only] = places {
+            return Ok(*only);
+        }
+        let lines = block_map::read();
+        let starts = lines
+            .iter()
+            .filter_map(|line| self.model.block_at(line.phys.start));
+        let mut new = starts.filter(|start| !self.model.buffers.contains_key(start));
+        let start = new.next().ok_or("debugfs shows no new buffer")?;
+        self.chosen(places, self.model.phys(start))
     }
 
     /// mmap of a buffer that has a handle, or of a part of it.

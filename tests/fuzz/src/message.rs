@@ -47,7 +47,8 @@ pub(crate) enum Action {
     Take,
     /// Reads the fdinfo of the descriptor `args[0]`: buffers, bytes and handles.
     Fdinfo,
-    /// Allocates and frees many times through the descriptor `args[0]`: see [`crate::storm`].
+    /// Allocates and frees many times through the descriptor `args[0]`: see [`crate::storm`]. The answer's
+    /// payload is where the last buffers were.
     Storm,
 }
 

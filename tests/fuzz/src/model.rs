@@ -144,6 +144,8 @@ pub(crate) struct Model {
     pub(crate) default_flags: u32,
     /// By first block.
     pub(crate) buffers: BTreeMap<u32, Buffer>,
+    /// What was freed since the last allocation: first block and number of blocks.
+    pub(crate) freed: Vec<(u32, u32)>,
     pub(crate) files: BTreeMap<u32, File>,
     /// Status areas by file; buffers hold them when their file is closed.
     pub(crate) areas: BTreeMap<u32, Area>,

@@ -95,7 +95,10 @@ impl Fuzzer {
             request.payload[0] = self.length();
             if command == abi::IOC_ALLOC {
                 match self.predict(file, request.payload[0], 0) {
-                    Ok(_) => {
+                    Ok((places, _)) => {
+                        let blocks = self.model.blocks_for(request.payload[0]);
+                        let freed = places.into_iter().map(|start| (start, blocks));
+                        self.model.freed.extend(freed);
                         self.model.counts.allocations += 1;
                         self.model.counts.frees += 1;
                     }

@@ -4,7 +4,7 @@
 //! frees is met in a short run.
 
 use crate::fuzzer::{same, Fuzzer, Step};
-use crate::message::{Action, Request};
+use crate::message::{Action, Request, PAYLOAD};
 use crate::model::Buffer;
 use crate::sys::{self, SCRATCH};
 use crate::worker;
@@ -17,32 +17,37 @@ const BATCH: u64 = 6;
 const BY_CLOSING: u64 = 1;
 
 /// The worker's part: `rounds` times it allocates `batch` buffers of `len` bytes and frees them, one
-/// by one through `descriptor`, or by closing a file of its own. The sum of the addresses.
-pub(crate) fn carry_out(args: &[u64; 7]) -> Result<u64, Errno> {
+/// by one through `descriptor`, or by closing a file of its own. Tells how many buffers shared memory with
+/// another one, and the addresses of the last ones.
+pub(crate) fn carry_out(args: &[u64; 7], seen: &mut [u64; PAYLOAD]) -> Result<u64, Errno> {
     let [descriptor, len, batch, how, rounds, ..] = *args;
-    let mut sum = 0u64;
+    let mut overlaps = 0;
     for _ in 0..rounds {
         let through = match how {
             BY_CLOSING => worker::open(false, false)?,
             _ => descriptor,
         };
-        let mut handles = Vec::new();
-        for index in 0..batch {
+        let mut buffers: Vec<(u64, u64)> = Vec::new();
+        for _ in 0..batch {
             let (handle, phys) = alloc(through, len)?;
-            handles.push(handle);
-            sum = sum.wrapping_add(phys.wrapping_mul(index + 1));
+            let shared = |&(_, other): &(u64, u64)| phys.abs_diff(other) < len;
+            overlaps += u64::from(buffers.iter().any(shared));
+            buffers.push((handle, phys));
+        }
+        for (word, (_, phys)) in seen.iter_mut().zip(&buffers) {
+            *word = *phys;
         }
         if how == BY_CLOSING {
             let args = [through, 0, 0, 0, 0, 0];
             sys::syscall(libc::SYS_close.unsigned_abs(), args)?;
             continue;
         }
-        for handle in handles {
+        for (handle, _) in buffers {
             sys::store(SCRATCH, handle);
             ioctl(through, abi::IOC_FREE)?;
         }
     }
-    Ok(sum)
+    Ok(overlaps)
 }
 
 fn ioctl(descriptor: u64, command: u32) -> Result<u64, Errno> {
@@ -67,34 +72,42 @@ impl Fuzzer {
         let Some((process, descriptor, file)) = self.descriptor() else {
             return Ok(None);
         };
-        let len = (1 + self.random.below(2)) * self.model.block_bytes;
+        // One round is like the other if the first begins with no buffer that was there before.
+        let freed = |blocks: &u32| self.model.freed.iter().any(|(_, count)| count == blocks);
+        let lengths: Vec<u32> = (1..=6).filter(|blocks| !freed(blocks)).take(2).collect();
+        if lengths.is_empty() {
+            return Ok(None);
+        }
+        let blocks = lengths[self.index(lengths.len())];
+        let len = u64::from(blocks) * self.model.block_bytes;
         let (wanted, how) = (1 + self.random.below(BATCH), self.random.below(2));
-        let mut starts = Vec::new();
-        let (mut sum, blocks) = (0u64, self.model.blocks_for(len));
-        while let Some(start) = self
-            .model
-            .find(blocks, 0)
-            .filter(|_| wanted > count(&starts))
-        {
-            let phys = self.model.phys(start);
-            starts.push(start);
-            sum = sum.wrapping_add(phys.wrapping_mul(count(&starts)));
+        let live = self.model.buffers.clone();
+        let mut batch = 0;
+        while let Some(start) = self.model.find(blocks, 0).filter(|_| batch < wanted) {
+            batch += 1;
             let buffer = Buffer {
                 blocks,
                 ..Buffer::default()
             };
             self.model.buffers.insert(start, buffer);
         }
-        for start in &starts {
-            self.model.buffers.remove(start);
-        }
-        let (batch, rounds) = (count(&starts), self.storm_rounds);
+        self.model.buffers = live;
+        let rounds = self.storm_rounds;
         if how != BY_CLOSING {
             self.model.clear_slots(file, batch);
         }
         let request = Request::new(Action::Storm, &[descriptor, len, batch, how, rounds]);
         let answer = self.call(process, request)?;
-        same("a storm", Ok(sum.wrapping_mul(rounds)), answer.result)?;
+        same("overlaps in a storm", Ok(0), answer.result)?;
+        if batch != 0 {
+            self.model.freed.clear();
+        }
+        for (_, phys) in (0..batch).zip(answer.payload) {
+            let start = self.model.block_at(phys).unwrap_or(u32::MAX);
+            let is_free = self.model.is_free(start, blocks);
+            same("whether a storm had blocks that were free", true, is_free)?;
+            self.model.freed.push((start, blocks));
+        }
         self.model.counts.allocations += batch * rounds;
         self.model.counts.frees += batch * rounds;
         self.storm_calls += 2 * batch * rounds;
@@ -111,8 +124,4 @@ impl Fuzzer {
         let buffers = u32::try_from(self.model.buffers.len()).unwrap_or(u32::MAX);
         same("buffers", buffers, info.nr_buffers)
     }
-}
-
-fn count(starts: &[u32]) -> u64 {
-    u64::try_from(starts.len()).unwrap_or(u64::MAX)
 }

@@ -108,7 +108,7 @@ fn carry_out(request: &Request, answer: &mut Answer) {
             (0..sys::PAGE / 8).map(|i| (i, sys::load(args[0] + i * 8))),
         )),
         Action::Fdinfo => fdinfo(args[0], &mut answer.payload),
-        Action::Storm => storm::carry_out(&args),
+        Action::Storm => storm::carry_out(&args, &mut answer.payload),
         Action::Fork | Action::Exit | Action::Give | Action::Take => Err(Errno::EPROTO),
     };
 }

@@ -24,6 +24,13 @@ impl Model {
         runs
     }
 
+    /// Whether all of a run is free.
+    pub(crate) fn is_free(&self, start: u32, blocks: u32) -> bool {
+        let end = u64::from(start) + u64::from(blocks);
+        let mut runs = self.free_runs().into_iter();
+        runs.any(|(first, last)| first <= start && end <= u64::from(last))
+    }
+
     /// Blocks of live buffers.
     pub(crate) fn blocks_used(&self) -> u32 {
         self.buffers.values().map(|buffer| buffer.blocks).sum()
@@ -37,16 +44,38 @@ impl Model {
         u32::try_from((address - self.base) / self.block_bytes).unwrap_or(u32::MAX)
     }
 
-    /// Where `blocks` blocks go: what is as long as a huge page is aligned to it, if there is room and
-    /// three quarters of the pool stay free.
+    /// Where `blocks` blocks go if they are not what was freed last: what is as long as a huge page is
+    /// aligned to it, if there is room and three quarters of the pool stay free.
     pub(crate) fn find(&self, blocks: u32, align: u64) -> Option<u32> {
+        let best = self.best_alignment(blocks, align);
+        let aligned = self.find_aligned(blocks, best);
+        aligned.or_else(|| self.find_aligned(blocks, align))
+    }
+
+    fn best_alignment(&self, blocks: u32, align: u64) -> u64 {
         let is_huge = u64::from(blocks) * self.block_bytes >= HUGE;
         let rest = self.nr_blocks.saturating_sub(self.blocks_used() + blocks);
         let is_plenty = u64::from(rest) * 4 >= u64::from(self.nr_blocks) * 3;
-        let aligned = (is_huge && is_plenty).then(|| self.find_aligned(blocks, align.max(HUGE)));
-        aligned
-            .flatten()
-            .or_else(|| self.find_aligned(blocks, align))
+        if is_huge && is_plenty {
+            align.max(HUGE)
+        } else {
+            align
+        }
+    }
+
+    /// All places where they may go: what was freed last is taken again. That can be any of what was freed
+    /// since the last allocation, for the model does not know in which order the buffers of a process go.
+    pub(crate) fn places(&self, blocks: u32, align: u64) -> Vec<u32> {
+        let best = self.best_alignment(blocks, align);
+        let fits =
+            |&&(start, count): &&(u32, u32)| count == blocks && self.aligned(start, best) == start;
+        let again = self.freed.iter().filter(fits).map(|&(start, _)| start);
+        self.find(blocks, align).into_iter().chain(again).collect()
+    }
+
+    /// The block with a physical address.
+    pub(crate) fn block_at(&self, phys: u64) -> Option<u32> {
+        u32::try_from(phys.checked_sub(self.base)? / self.block_bytes).ok()
     }
 
     /// Where `blocks` blocks are taken: with an alignment the lowest aligned ones, without one the first

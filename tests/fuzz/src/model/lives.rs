@@ -76,6 +76,7 @@ impl Model {
         if let (Some(area), Some(slot)) = (area, gone.slot) {
             area.used.remove(&slot);
         }
+        self.freed.push((start, gone.blocks));
         // The coordinator ends each quarantine at once.
         self.counts.frees += 1;
         self.counts.quarantined += u64::from(quarantined);

@@ -119,6 +119,17 @@ fn the_lowest_aligned_run_is_found() {
 }
 
 #[test]
+fn what_was_freed_may_be_taken_again_for_as_many_blocks() {
+    let (mut model, _) = model();
+    model.freed = vec![(6, 2), (9, 2), (8, 2), (12, 3)];
+    assert_eq!(model.places(2, 0), [4, 6, 9, 8]);
+    assert_eq!(model.places(2, 4 * BLOCK), [4, 8]);
+    assert_eq!(model.places(4, 0), [4]);
+    assert_eq!(model.places(13, 0), []);
+    assert!(model.is_free(4, 12) && !model.is_free(3, 2) && !model.is_free(4, 13));
+}
+
+#[test]
 fn a_mark_outlives_the_file_and_quarantines() {
     let (mut model, file) = model();
     model.areas.insert(
