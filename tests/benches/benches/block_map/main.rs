@@ -21,6 +21,8 @@ const USUAL: u32 = 65_536;
 const LARGE: u32 = 2_097_152;
 /// Blocks of a life.
 const COUNT: u32 = 4;
+/// Free blocks at the end, enough for the longest run rounded up.
+const ROOM: u32 = 16;
 
 fn main() {
     let mut criterion = Criterion::default()
@@ -46,14 +48,18 @@ fn main() {
         ("short-holes", USUAL, Some(COUNT)),
         ("short-holes-32-gib", LARGE, Some(COUNT)),
     ] {
-        let mut group = criterion.benchmark_group(format!("block-map-life-{name}"));
-        life::<BlockMapOfDriver>(&mut group, nr_blocks, keep_each);
-        life::<Bitmap>(&mut group, nr_blocks, keep_each);
-        life::<Buddies>(&mut group, nr_blocks, keep_each);
-        life::<Bins>(&mut group, nr_blocks, keep_each);
-        // To free half a million holes takes it minutes.
-        if nr_blocks == USUAL {
-            life::<Ranges>(&mut group, nr_blocks, keep_each);
+        // What was freed last fits again, or never does.
+        for (kind, counts) in [("life", [COUNT; 2]), ("lives", [COUNT, COUNT + 1])] {
+            let mut group = criterion.benchmark_group(format!("block-map-{kind}-{name}"));
+            let region = (nr_blocks, keep_each);
+            life::<BlockMapOfDriver>(&mut group, region, counts);
+            life::<Bitmap>(&mut group, region, counts);
+            life::<Buddies>(&mut group, region, counts);
+            life::<Bins>(&mut group, region, counts);
+            // To free half a million holes takes it minutes.
+            if nr_blocks == USUAL {
+                life::<Ranges>(&mut group, region, counts);
+            }
         }
     }
     criterion.final_summary();
@@ -73,19 +79,22 @@ fn replay<A: Allocator>(group: &mut BenchmarkGroup<'_, WallTime>, stream: &Strea
     });
 }
 
-/// The life of a run in a region that is empty, or full but for holes and for room at its end.
+/// Lives of runs of two lengths in turn, in a region that is empty, or full but for holes and for room at
+/// its end.
 fn life<A: Allocator>(
     group: &mut BenchmarkGroup<'_, WallTime>,
-    nr_blocks: u32,
-    keep_each: Option<u32>,
+    (nr_blocks, keep_each): (u32, Option<u32>),
+    counts: [u32; 2],
 ) {
     let mut allocator = A::new(nr_blocks);
     if let Some(nth) = keep_each {
-        fill_with_holes(&mut allocator, nr_blocks, nth, COUNT);
+        fill_with_holes(&mut allocator, nr_blocks, nth, ROOM);
     }
+    let mut counts = counts.into_iter().cycle();
     group.bench_function(A::NAME, |bencher| {
         bencher.iter(|| {
-            let run = allocator.alloc(black_box(COUNT)).expect("room at the end");
+            let count = counts.next().unwrap_or(COUNT);
+            let run = allocator.alloc(black_box(count)).expect("room at the end");
             allocator.free(run);
         });
     });
