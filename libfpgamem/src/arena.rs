@@ -213,7 +213,7 @@ impl Arena {
 
 impl Shared {
     fn check_fork(&self) -> Result<()> {
-        if self.process == Process::current() {
+        if self.process.is_current() {
             return Ok(());
         }
         let (owner, child) = (self.pid, std::process::id());

@@ -4,7 +4,7 @@
 
 use crate::addr::{DeviceAddr, PhysAddr};
 use crate::alloc::AllocOptions;
-use crate::driver::Driver;
+use crate::driver::{Driver, Method};
 use crate::emulated::Emulator;
 use crate::error::Result;
 use crate::info::Info;
@@ -79,6 +79,15 @@ impl Backend {
             Self::Driver(driver) => driver.alloc(len, options),
             Self::UDmaBuf(node) => node.alloc(len, options),
             Self::Emulated(emulator) => emulator.alloc(len, options),
+        }
+    }
+
+    /// How the lines of a buffer are maintained that has some in the caches or has none.
+    pub(crate) fn method(&self, cached: bool) -> Method {
+        match self {
+            Self::Driver(driver) => driver.method(cached),
+            Self::UDmaBuf(node) => node.method(cached),
+            Self::Emulated(_) => Method::Call,
         }
     }
 

@@ -35,16 +35,13 @@ impl Lines {
     }
 }
 
-/// From the first address of the first line of `line_bytes`, a power of two, that `len` bytes from `start` touch,
-/// to their end.
-pub(crate) fn lines_of(start: usize, len: usize, line_bytes: usize) -> Range<usize> {
-    let first = start & !(line_bytes - 1);
-    let end = if len == 0 {
-        first
-    } else {
-        start.saturating_add(len)
-    };
-    first..end
+/// From the start of the first line of `line_bytes`, a power of two, that a range touches, to its end, which
+/// is at most `limit`; `None` where it touches none.
+#[cfg(any(target_arch = "aarch64", test))]
+#[inline]
+fn lines_of(range: Range<usize>, limit: usize, line_bytes: usize) -> Option<Range<usize>> {
+    let end = range.end.min(limit);
+    (range.start < end).then_some(range.start & !(line_bytes - 1)..end)
 }
 
 #[cfg(target_arch = "aarch64")]
@@ -65,7 +62,8 @@ mod instructions {
         ($instruction:literal, $range:expr, $bytes:expr) => {{
             let Range { start: mut at, end } = $range;
             let bytes: usize = $bytes;
-            while end.saturating_sub(at) >= 8 * bytes {
+            let last_turn = end.saturating_sub(7 * bytes);
+            while at < last_turn {
                 // SAFETY: The lines are mapped as long as the caller's `map` is borrowed: mappings begin and
                 // end with a page, of which lines are parts. Cleaning changes no byte. Before a line is
                 // invalidated what the CPU wrote goes to memory, so the bytes are then what memory holds, which
@@ -95,16 +93,24 @@ mod instructions {
     }
 
     /// Maintains every line that the range of a mapping touches, which this process made; what of the
-    /// range lies beyond the mapping is ignored. [`barrier`] waits for it.
-    pub(crate) fn maintain(op: Maintenance, map: &Map, range: Range<usize>, line_bytes: usize) {
-        let end = range.end.min(map.len());
-        let len = end.saturating_sub(range.start);
-        let start = map.as_ptr() as usize + range.start.min(end);
-        let lines = lines_of(start, len, line_bytes);
+    /// range lies beyond the mapping is ignored. Whether there were any: then [`barrier`] waits for them.
+    #[inline]
+    pub(crate) fn maintain(
+        op: Maintenance,
+        map: &Map,
+        range: Range<usize>,
+        line_bytes: usize,
+    ) -> bool {
+        let Some(lines) = lines_of(range, map.len(), line_bytes) else {
+            return false;
+        };
+        let base = map.as_ptr() as usize;
+        let lines = base + lines.start..base + lines.end;
         match op {
             Maintenance::Clean => each_line!("dc cvac, {at}", lines, line_bytes),
             Maintenance::CleanInvalidate => each_line!("dc civac, {at}", lines, line_bytes),
         }
+        true
     }
 
     /// Waits until all maintenance and all stores before it are complete.
@@ -136,7 +142,9 @@ mod instructions {
         None
     }
 
-    pub(crate) fn maintain(_: Maintenance, _: &Map, _: Range<usize>, _: usize) {}
+    pub(crate) fn maintain(_: Maintenance, _: &Map, _: Range<usize>, _: usize) -> bool {
+        false
+    }
 
     pub(crate) fn barrier() {}
 
@@ -185,11 +193,16 @@ mod tests {
 
     #[test]
     fn a_range_has_every_line_that_it_touches_and_no_other() {
-        let lines = |start, len| lines_of(start, len, 64).step_by(64).collect::<Vec<_>>();
-        assert_eq!(lines(0x1000, 64), [0x1000]);
-        assert_eq!(lines(0x103f, 2), [0x1000, 0x1040]);
-        assert_eq!(lines(0x1040, 129), [0x1040, 0x1080, 0x10c0]);
-        assert_eq!(lines(0x107f, 1), [0x1040]);
-        assert_eq!(lines(0x1001, 0), [0; 0]);
+        let lines = |range| {
+            let lines = lines_of(range, 0x2000, 64);
+            lines.map(|lines| lines.step_by(64).collect::<Vec<_>>())
+        };
+        assert_eq!(lines(0x1000..0x1040), Some(vec![0x1000]));
+        assert_eq!(lines(0x103f..0x1041), Some(vec![0x1000, 0x1040]));
+        assert_eq!(lines(0x1040..0x10c1), Some(vec![0x1040, 0x1080, 0x10c0]));
+        assert_eq!(lines(0x107f..0x1080), Some(vec![0x1040]));
+        assert_eq!(lines(0x1fff..0x2001), Some(vec![0x1fc0]));
+        assert_eq!(lines(0x1001..0x1001), None);
+        assert_eq!(lines(0x2000..0x2001), None);
     }
 }

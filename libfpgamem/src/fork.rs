@@ -16,6 +16,9 @@ const BY_PROCESS_ID: u64 = 1 << 63;
 /// The next number; a child starts from where its parent was, so no ancestor has it.
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
+/// Stands in for the word where the kernel clears none: it is no process's number.
+static NO_WORD: AtomicU64 = AtomicU64::new(0);
+
 /// A process, told apart from every one that it was forked from.
 ///
 /// For what is built on buffers and may be inherited by a child, where it must not be used. To compare
@@ -26,9 +29,13 @@ static NEXT: AtomicU64 = AtomicU64::new(1);
 /// // Later, perhaps after a fork:
 /// assert_eq!(creator, fpgamem::Process::current());
 /// ```
-// INVARIANT: Another number than that of any of its ancestors, never 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Process(u64);
+#[derive(Clone, Copy, Debug)]
+pub struct Process {
+    /// INVARIANT: Another number than that of any of its ancestors, never 0.
+    number: u64,
+    /// What holds the number in this process and in none of its children; [`NO_WORD`] where nothing does.
+    word: &'static AtomicU64,
+}
 
 impl Process {
     /// This one.
@@ -36,17 +43,45 @@ impl Process {
     pub fn current() -> Self {
         static WORD: OnceLock<Option<&'static AtomicU64>> = OnceLock::new();
         match WORD.get_or_init(wiped_on_fork) {
-            Some(word) => Self(number_in(word)),
-            None => Self(u64::from(std::process::id()) | BY_PROCESS_ID),
+            Some(word) => Self {
+                number: number_in(word),
+                word,
+            },
+            None => Self {
+                number: u64::from(std::process::id()) | BY_PROCESS_ID,
+                word: &NO_WORD,
+            },
         }
+    }
+
+    /// Whether it is certainly this one. False means nothing where the kernel clears no word.
+    #[inline]
+    pub(crate) fn is_surely_current(self) -> bool {
+        self.word.load(Ordering::Relaxed) == self.number
+    }
+
+    /// Whether it is this one.
+    pub(crate) fn is_current(self) -> bool {
+        self.is_surely_current() || self == Self::current()
     }
 
     /// Another one than any.
     #[cfg(test)]
     pub(crate) fn other() -> Self {
-        Self(0)
+        Self {
+            number: u64::MAX,
+            word: &NO_WORD,
+        }
     }
 }
+
+impl PartialEq for Process {
+    fn eq(&self, other: &Self) -> bool {
+        self.number == other.number
+    }
+}
+
+impl Eq for Process {}
 
 /// The number that the word holds, which is given one if it has none.
 fn number_in(word: &AtomicU64) -> u64 {
@@ -86,6 +121,20 @@ mod tests {
         let here = Process::current();
         let there = std::thread::spawn(Process::current).join().unwrap();
         assert_eq!((here, here), (Process::current(), there));
+        assert!(here.is_current() && !Process::other().is_current());
+    }
+
+    #[test]
+    fn a_process_whose_word_is_cleared_is_another_one() {
+        static WORD: AtomicU64 = AtomicU64::new(0);
+        let number = number_in(&WORD);
+        let parent = Process {
+            number,
+            word: &WORD,
+        };
+        assert!(parent.is_surely_current());
+        WORD.store(0, Ordering::Relaxed);
+        assert!(!parent.is_surely_current() && !parent.is_current());
     }
 
     #[test]

@@ -187,6 +187,9 @@ impl Device {
 }
 
 /// Maintains whole buffers of this process.
-fn maintain_all<'a>(op: Maintenance, buffers: impl Iterator<Item = &'a Inner>) -> Result<()> {
+fn maintain_all<'a>(
+    op: Maintenance,
+    buffers: impl Iterator<Item = &'a Inner> + Clone,
+) -> Result<()> {
     sync::maintain(op, buffers.map(|buffer| (buffer, 0..buffer.len)))
 }

@@ -108,9 +108,7 @@ impl Inner {
 
     /// Maintains the cache lines of a range, or waits where that is enough.
     pub(crate) fn maintain(&self, op: Maintenance, range: impl RangeBounds<usize>) -> Result<()> {
-        self.check_fork()?;
-        let range = resolve(range, self.len)?;
-        sync::maintain(op, std::iter::once((self, range)))
+        sync::maintain_one(op, self, bounds(range, self.len))
     }
 
     /// The same for all of the part, after [`check_fork`](Self::check_fork).
@@ -145,6 +143,13 @@ impl Drop for Inner {
 
 /// The range as two numbers, inside `len` bytes.
 pub(crate) fn resolve(range: impl RangeBounds<usize>, len: usize) -> Result<Range<usize>> {
+    let range = bounds(range, len);
+    check_range(range.clone(), len)?;
+    Ok(range)
+}
+
+/// The range as two numbers, which may lie outside of `len` bytes.
+fn bounds(range: impl RangeBounds<usize>, len: usize) -> Range<usize> {
     let start = match range.start_bound() {
         Bound::Included(start) => *start,
         Bound::Excluded(before) => before.saturating_add(1),
@@ -155,8 +160,7 @@ pub(crate) fn resolve(range: impl RangeBounds<usize>, len: usize) -> Result<Rang
         Bound::Excluded(end) => *end,
         Bound::Unbounded => len,
     };
-    check_range(start..end, len)?;
-    Ok(start..end)
+    start..end
 }
 
 #[cfg(test)]

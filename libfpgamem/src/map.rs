@@ -107,14 +107,20 @@ impl Map {
         self.raw.len()
     }
 
-    /// Whether this process is a forked child of the one that made the mapping, and so has none.
-    pub(crate) fn is_forked(&self) -> bool {
-        Process::current() != self.process
+    /// Whether the mapping is certainly this process's; see [`Process::is_surely_current`].
+    #[inline]
+    pub(crate) fn is_surely_here(&self) -> bool {
+        self.process.is_surely_current()
     }
 
-    /// The process that made the mapping and this one, if they differ.
-    pub(crate) fn forked(&self) -> Option<(u32, u32)> {
-        self.is_forked().then(|| (self.pid, std::process::id()))
+    /// Whether this process is a forked child of the one that made the mapping, and so has none.
+    pub(crate) fn is_forked(&self) -> bool {
+        !self.process.is_current()
+    }
+
+    /// The IDs of the process that made the mapping and of this one.
+    pub(crate) fn owner_and_this(&self) -> (u32, u32) {
+        (self.pid, std::process::id())
     }
 
     /// The process that made the mapping.
@@ -260,7 +266,8 @@ pub(crate) mod tests {
         let mut map = map("forked");
         map.process = Process::other();
         map.pid += 1;
-        assert_eq!(map.forked(), Some((map.pid, std::process::id())));
+        assert!(map.is_forked());
+        assert_eq!(map.owner_and_this(), (map.pid, std::process::id()));
         drop(map);
         assert!(smaps("forked").is_some());
     }

@@ -6,7 +6,7 @@ use crate::addr::{DeviceAddr, PhysAddr};
 use crate::alloc::AllocOptions;
 use crate::backend::{Backend, Grant};
 use crate::device::Device;
-use crate::driver::Driver;
+use crate::driver::{Driver, Method};
 use crate::error::{Error, Result};
 use crate::map::Map;
 use fpgamem_shared::abi;
@@ -22,6 +22,10 @@ pub(crate) struct Memory {
     pub(crate) device_addr: DeviceAddr,
     pub(crate) coherent: bool,
     pub(crate) write_combine: bool,
+    /// Whether the caches may have something that the device does not see, or the other way round.
+    pub(crate) cached: bool,
+    /// How its lines are maintained.
+    pub(crate) method: Method,
     status_slot: u32,
     /// Parts that the device owns; the kernel is told when that becomes, or is no longer, 0.
     device_owned: Mutex<u32>,
@@ -35,13 +39,18 @@ impl Memory {
             device_addr,
             status_slot,
         } = device.backend().alloc(len, options)?;
+        let coherent = options.is_coherent(device.is_coherent());
+        let write_combine = options.is_write_combine();
+        let cached = !coherent && !write_combine;
         let memory = Self {
             device: device.clone(),
             map,
             phys_addr,
             device_addr,
-            coherent: options.is_coherent(device.is_coherent()),
-            write_combine: options.is_write_combine(),
+            coherent,
+            write_combine,
+            cached,
+            method: device.backend().method(cached),
             status_slot,
             device_owned: Mutex::new(0),
         };
@@ -50,10 +59,16 @@ impl Memory {
     }
 
     pub(crate) fn check_fork(&self) -> Result<()> {
-        match self.map.forked() {
-            Some((owner, child)) => Err(Error::Forked { owner, child }),
-            None => Ok(()),
+        if self.map.is_forked() {
+            return Err(self.forked());
         }
+        Ok(())
+    }
+
+    #[cold]
+    fn forked(&self) -> Error {
+        let (owner, child) = self.map.owner_and_this();
+        Error::Forked { owner, child }
     }
 
     /// Says who owns a part, which the other one owned before. Comes after
@@ -93,11 +108,6 @@ impl Memory {
     pub(crate) fn abandon(&self, bytes: usize) {
         self.device.note_abandoned(bytes);
         self.map.keep_forever();
-    }
-
-    /// Whether the caches may have something that the device does not see, or the other way round.
-    pub(crate) fn is_cached(&self) -> bool {
-        !self.coherent && !self.write_combine
     }
 
     /// A range of bytes as the driver's calls take it.

@@ -8,37 +8,77 @@ use crate::direction::Maintenance;
 use crate::driver::{Driver, Method};
 use crate::error::Result;
 use crate::inner::{resolve, Inner};
+use crate::view::{check_range, fits};
 use crate::Buffer;
 use std::ops::{Range, RangeBounds};
 
+/// Maintains every cache line that a range touches, and waits for them; checks the range, and that the buffer
+/// is this process's.
+pub(crate) fn maintain_one(op: Maintenance, inner: &Inner, range: Range<usize>) -> Result<()> {
+    let memory = &*inner.memory;
+    match memory.method {
+        // No call is in here, so that registers need not be saved: for a short range that is what it costs.
+        Method::Lines(line_bytes) if fits(&range, inner.len) && memory.map.is_surely_here() => {
+            if cache::maintain(op, &memory.map, inner.in_memory(range), line_bytes) {
+                cache::barrier();
+            }
+            Ok(())
+        }
+        _ => maintain_one_else(op, inner, range),
+    }
+}
+
+/// The same where something is wrong, or instructions will not do.
+#[cold]
+fn maintain_one_else(op: Maintenance, inner: &Inner, range: Range<usize>) -> Result<()> {
+    inner.check_fork()?;
+    check_range(range.clone(), inner.len)?;
+    maintain(op, std::iter::once((inner, range)))
+}
+
 /// Maintains every cache line that the ranges touch, and waits once for all of them. The ranges are
 /// inside their buffers, which are this process's.
-///
-/// Where the driver does the work there is one call for all ranges of one device in a row, up to the
-/// 1024 that a call takes.
 pub(crate) fn maintain<'a>(
+    op: Maintenance,
+    parts: impl Iterator<Item = (&'a Inner, Range<usize>)> + Clone,
+) -> Result<()> {
+    let (mut waits, mut calls) = (false, false);
+    for (inner, range) in parts.clone().filter(|(_, range)| !range.is_empty()) {
+        let memory = &*inner.memory;
+        match memory.method {
+            Method::Lines(line_bytes) => {
+                waits |= cache::maintain(op, &memory.map, inner.in_memory(range), line_bytes);
+            }
+            Method::Barrier => waits = true,
+            Method::Call => calls = true,
+        }
+    }
+    if waits {
+        cache::barrier();
+    }
+    if calls {
+        maintain_by_calls(op, parts)
+    } else {
+        Ok(())
+    }
+}
+
+/// Of the ranges those that are not maintained by instructions. Where the driver does the work there is
+/// one call for all ranges of one device in a row, up to the 1024 that a call takes.
+#[cold]
+fn maintain_by_calls<'a>(
     op: Maintenance,
     parts: impl Iterator<Item = (&'a Inner, Range<usize>)>,
 ) -> Result<()> {
-    let mut waits = false;
     let mut calls: Calls<'_> = None;
-    for (inner, range) in parts.filter(|(_, range)| !range.is_empty()) {
+    let parts = parts
+        .filter(|(inner, range)| matches!(inner.memory.method, Method::Call) && !range.is_empty());
+    for (inner, range) in parts {
         let (memory, range) = (&*inner.memory, inner.in_memory(range));
-        let backend = memory.device.backend();
-        let method = match backend {
-            Backend::Driver(driver) => driver.method(memory.is_cached()),
-            Backend::UDmaBuf(node) => node.method(memory.is_cached()),
-            Backend::Emulated(_) => Method::Call,
-        };
-        match (method, backend) {
-            (Method::Lines(line_bytes), _) => {
-                cache::maintain(op, &memory.map, range, line_bytes);
-                waits = true;
-            }
-            (Method::Barrier, _) => waits = true,
-            (Method::Call, Backend::Emulated(emulator)) => emulator.maintain(op, memory, range),
-            (Method::Call, Backend::UDmaBuf(node)) => node.maintain(op, memory, range)?,
-            (Method::Call, Backend::Driver(driver)) => {
+        match memory.device.backend() {
+            Backend::Emulated(emulator) => emulator.maintain(op, memory, range),
+            Backend::UDmaBuf(node) => node.maintain(op, memory, range)?,
+            Backend::Driver(driver) => {
                 if calls
                     .as_ref()
                     .is_some_and(|(of, _)| !std::ptr::eq(*of, driver))
@@ -49,9 +89,6 @@ pub(crate) fn maintain<'a>(
                 ranges.push(memory.abi_range(&range));
             }
         }
-    }
-    if waits {
-        cache::barrier();
     }
     call(op, calls)
 }

@@ -55,7 +55,7 @@ impl Entry {
     /// The bytes from `offset` on, if there are any and the mapping is this process's.
     fn rest(&self, offset: u64) -> Option<u64> {
         let rest = self.bytes.checked_sub(offset).filter(|rest| *rest > 0);
-        rest.filter(|_| self.process == Process::current())
+        rest.filter(|_| self.process.is_current())
     }
 }
 

@@ -210,7 +210,7 @@ impl UDmaBuf {
         memory: &Memory,
         range: Range<usize>,
     ) -> Result<()> {
-        if !memory.is_cached() {
+        if !memory.cached {
             fence(Ordering::SeqCst);
             return Ok(());
         }

@@ -166,9 +166,14 @@ fn check(offset: usize, count: usize, len: usize) -> Result<()> {
     check_range(offset..offset.saturating_add(count), len)
 }
 
+/// Whether a range lies within `len` bytes.
+pub(crate) fn fits(range: &Range<usize>, len: usize) -> bool {
+    range.start <= range.end && range.end <= len
+}
+
 /// Checks that a range is inside `len` bytes.
 pub(crate) fn check_range(range: Range<usize>, len: usize) -> Result<()> {
-    if range.start > range.end || range.end > len {
+    if !fits(&range, len) {
         return Err(Error::OutOfRange {
             start: range.start,
             end: range.end,

@@ -17,6 +17,9 @@ use std::path::Path;
 /// Mappings of the process, beside the one that is translated.
 const MAPPINGS: [usize; 2] = [0, 2000];
 
+/// Bytes of a cache line of the board.
+const LINE_BYTES: usize = 64;
+
 /// Bytes of the buffer in which addresses are translated.
 const TRANSLATED: usize = 1 << 20;
 
@@ -67,9 +70,9 @@ pub(crate) fn translate(device: &File, path: &Path) -> Result<(), Box<dyn Error>
     Ok(())
 }
 
-/// Cache maintenance in user space.
+/// Cache maintenance in user space; that of one line shows what it costs beyond the lines.
 pub(crate) fn library_sync(device: &fpgamem::Device, path: &Path) -> Result<(), Box<dyn Error>> {
-    for bytes in SIZES {
+    for bytes in [LINE_BYTES].into_iter().chain(SIZES) {
         let syscalls = syscalls::of(Traced::LibraryFlush, path, bytes)?;
         let buffer = RefCell::new(device.alloc(bytes)?);
         let mut samples = least(at_once, || {
