@@ -3,6 +3,7 @@
 //! Small buffers that share allocations.
 
 mod chunk;
+mod kept;
 mod lease;
 mod options;
 mod plan;
@@ -22,7 +23,10 @@ use crate::error::{Error, Result};
 use crate::fork::Process;
 use crate::inner::Inner;
 use crate::memory::Memory;
-use plan::{Place, Plan};
+use kept::Kept;
+use lease::Loan;
+use plan::Plan;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Buffers that share allocations, so that a thousand small tensors do not take a thousand blocks.
@@ -61,6 +65,7 @@ pub struct Arena {
 pub(crate) struct Shared {
     device: Device,
     options: ArenaOptions,
+    line_bytes: usize,
     /// The process that has the chunks.
     process: Process,
     pid: u32,
@@ -70,6 +75,7 @@ pub(crate) struct Shared {
 #[derive(Debug)]
 struct State {
     plan: Plan,
+    kept: Kept,
     usage: ArenaUsage,
 }
 
@@ -85,13 +91,15 @@ impl Arena {
     pub fn with_options(device: &Device, options: ArenaOptions) -> Self {
         let options = options.possible();
         let state = State {
-            plan: Plan::new(device.line_bytes()),
+            plan: Plan::new(device.line_bytes(), options.reuse_bytes),
+            kept: Kept::new(options.reuse_bytes),
             usage: ArenaUsage::default(),
         };
         Self {
             shared: Arc::new(Shared {
                 device: device.clone(),
                 options,
+                line_bytes: device.line_bytes(),
                 process: Process::current(),
                 pid: std::process::id(),
                 state: Mutex::new(state),
@@ -105,7 +113,8 @@ impl Arena {
         &self.shared.device
     }
 
-    /// Allocates a buffer of `len` bytes, all 0, which are so in memory too.
+    /// Allocates a buffer of `len` bytes, all 0, which are so in memory too, unless the arena
+    /// [reuses](ArenaOptions::reuse_bytes) buffers.
     ///
     /// # Errors
     ///
@@ -117,12 +126,20 @@ impl Arena {
     /// * [`Error::Forked`]: the arena belongs to the parent process.
     pub fn alloc(&self, len: usize) -> Result<Buffer> {
         self.shared.check_fork()?;
-        let inner = match len {
-            0 => self.alloc_own(len)?,
-            _ if len > self.shared.options.largest_piece => self.alloc_own(len)?,
-            _ => self.alloc_piece(len)?,
-        };
-        Ok(Buffer { inner })
+        match self.reuse(len) {
+            Some(buffer) => Ok(buffer),
+            None => self.alloc_new(len),
+        }
+    }
+
+    /// A buffer that is none of those kept. Not inlined, lest a reused one pays for its registers.
+    #[inline(never)]
+    fn alloc_new(&self, len: usize) -> Result<Buffer> {
+        match len {
+            0 => self.alloc_own(len),
+            _ if len > self.shared.options.largest_piece => self.alloc_own(len),
+            _ => self.alloc_piece(len),
+        }
     }
 
     /// What the arena holds now.
@@ -131,25 +148,38 @@ impl Arena {
         self.shared.lock().usage
     }
 
-    /// Gives chunks that are empty back to the pool.
+    /// Gives chunks that are empty, and what is kept for reuse, back to the pool.
     pub fn trim(&self) {
         if self.shared.check_fork().is_err() {
             return;
         }
-        let mut empty = Vec::new();
+        let mut gone = Vec::new();
         {
             let mut state = self.shared.lock();
+            while let Some(loan) = state.kept.take_oldest() {
+                gone.push(state.end(&loan));
+            }
             while let Some(memory) = state.plan.take_empty() {
                 state.usage.let_go(memory.map.len());
-                empty.push(memory);
+                gone.push(memory);
             }
         }
         // They are unmapped without the lock.
-        drop(empty);
+        drop(gone);
+    }
+
+    /// A buffer that was freed before, if one of the right size is kept.
+    fn reuse(&self, len: usize) -> Option<Buffer> {
+        let bytes = self.shared.reusable_bytes(len)?;
+        let mut state = self.shared.lock();
+        let loan = state.kept.take(bytes)?;
+        state.usage.enter(len);
+        drop(state);
+        Some(self.lend(len, loan))
     }
 
     /// An allocation of its own.
-    fn alloc_own(&self, len: usize) -> Result<Inner> {
+    fn alloc_own(&self, len: usize) -> Result<Buffer> {
         let Shared {
             device, options, ..
         } = &*self.shared;
@@ -166,30 +196,46 @@ impl Arena {
         state.usage.hold(capacity);
         state.usage.enter(len);
         drop(state);
-        let lease = Lease::own(&self.shared, len, capacity);
-        Ok(Inner::of(Arc::new(memory), 0..capacity, len, Some(lease)))
+        let loan = Loan {
+            memory: Arc::new(memory),
+            range: 0..capacity,
+            place: None,
+            // Where there was no room for a chunk a short buffer is more than it would be.
+            reusable: self.shared.reusable_bytes(len) == Some(capacity),
+            asked: AtomicUsize::new(len),
+        };
+        Ok(self.lend(len, Arc::new(loan)))
     }
 
     /// A piece of a chunk, or, where there is no room for a chunk, an allocation of its own.
-    fn alloc_piece(&self, len: usize) -> Result<Inner> {
-        let Some((memory, place)) = self.take(len)? else {
+    fn alloc_piece(&self, len: usize) -> Result<Buffer> {
+        let Some((loan, fresh)) = self.take(len)? else {
             return self.alloc_own(len);
         };
-        let (range, fresh) = (place.range.clone(), place.fresh);
-        let lease = Lease::piece(&self.shared, len, place);
-        let inner = Inner::of(memory, range.clone(), range.len(), Some(lease));
-        let mut buffer = Buffer { inner };
-        if !fresh {
+        let capacity = loan.range.len();
+        let mut buffer = self.lend(len, Arc::new(loan));
+        if !fresh && self.shared.options.reuse_bytes == 0 {
             // As the driver does: zeroes, and no dirty line that could be evicted over a result.
+            buffer.inner.len = capacity;
             buffer.fill(0);
             buffer.inner.maintain_whole(Maintenance::Clean)?;
+            buffer.inner.len = len;
         }
-        buffer.inner.len = len;
-        Ok(buffer.inner)
+        Ok(buffer)
     }
 
-    /// Finds a place for a piece; `None` where a chunk would be needed and there is no room for one.
-    fn take(&self, len: usize) -> Result<Option<(Arc<Memory>, Place)>> {
+    /// The buffer of what it was given.
+    fn lend(&self, len: usize, loan: Arc<Loan>) -> Buffer {
+        let (memory, range) = (Arc::clone(&loan.memory), loan.range.clone());
+        let lease = Lease::new(&self.shared, len, loan);
+        Buffer {
+            inner: Inner::of(memory, range, len, Some(lease)),
+        }
+    }
+
+    /// Finds a place for a piece, and says whether the bytes are still as they were allocated; `None` where
+    /// a chunk would be needed and there is no room for one.
+    fn take(&self, len: usize) -> Result<Option<(Loan, bool)>> {
         let mut state = self.shared.lock();
         let mut found = state.plan.take(len);
         if found.is_none() {
@@ -225,23 +271,62 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A piece of `len` bytes ends.
-    fn give_back(&self, place: &Place, len: usize) {
-        let mut state = self.lock();
-        state.usage.leave(len);
-        let empty = state.plan.give_back(place);
-        if let Some(memory) = &empty {
-            state.usage.let_go(memory.map.len());
+    /// What a buffer of `len` bytes takes in the pool, if one of that size is kept when it is freed.
+    fn reusable_bytes(&self, len: usize) -> Option<usize> {
+        let ArenaOptions {
+            reuse_bytes,
+            largest_piece,
+            ..
+        } = self.options;
+        if len > reuse_bytes {
+            return None;
         }
-        drop(state);
-        // It is unmapped without the lock.
-        drop(empty);
+        // Powers of two.
+        let unit = if len > largest_piece {
+            self.device.block_bytes()
+        } else {
+            self.line_bytes
+        };
+        // Far from the last number, as the options are.
+        let bytes = (len + (unit - 1)) & !(unit - 1);
+        (bytes <= reuse_bytes).then_some(bytes)
     }
+}
 
-    /// An allocation of its own ends.
-    fn end_own(&self, len: usize, capacity: usize) {
-        let mut state = self.lock();
-        state.usage.leave(len);
-        state.usage.let_go(capacity);
+/// Ends the use of memory, or keeps it in place of the oldest that is kept.
+#[inline(never)]
+fn end_or_keep(mut state: MutexGuard<'_, State>, loan: Arc<Loan>) {
+    if !loan.reusable {
+        let memory = state.end(&loan);
+        drop(state);
+        // It may be unmapped, without the lock.
+        drop(memory);
+        return;
+    }
+    let mut gone = Vec::new();
+    while !state.kept.has_room(loan.range.len()) {
+        let Some(oldest) = state.kept.take_oldest() else {
+            break;
+        };
+        gone.push(state.end(&oldest));
+    }
+    state.kept.put(loan);
+    drop(state);
+    // They are unmapped without the lock.
+    drop(gone);
+}
+
+impl State {
+    /// Ends the use of memory, of which nobody has a buffer and which is not kept. It is unmapped with the last
+    /// reference.
+    fn end(&mut self, loan: &Loan) -> Arc<Memory> {
+        match &loan.place {
+            None => self.usage.let_go(loan.range.len()),
+            Some(place) if self.plan.give_back(place) => {
+                self.usage.let_go(loan.memory.map.len());
+            }
+            Some(_) => {}
+        }
+        Arc::clone(&loan.memory)
     }
 }

@@ -41,6 +41,7 @@ struct Shared {
     backend: Backend,
     /// Whether the pool's port snoops, which never changes.
     coherent: bool,
+    block_bytes: usize,
     live: Live,
     abandoned_buffers: AtomicU64,
     abandoned_bytes: AtomicU64,
@@ -153,6 +154,7 @@ impl Device {
         let shared = Shared {
             backend,
             coherent: info.coherent,
+            block_bytes: usize::try_from(info.block_bytes).unwrap_or(1),
             live: Live::default(),
             abandoned_buffers,
             abandoned_bytes,
@@ -303,6 +305,11 @@ impl Device {
 
     pub(crate) fn backend(&self) -> &Backend {
         &self.shared.backend
+    }
+
+    /// Bytes of a block.
+    pub(crate) fn block_bytes(&self) -> usize {
+        self.shared.block_bytes
     }
 
     pub(crate) fn live(&self) -> &Live {

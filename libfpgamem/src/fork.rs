@@ -61,8 +61,15 @@ impl Process {
     }
 
     /// Whether it is this one.
+    #[inline]
     pub(crate) fn is_current(self) -> bool {
-        self.is_surely_current() || self == Self::current()
+        self.is_surely_current() || self.is_current_now()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn is_current_now(self) -> bool {
+        self == Self::current()
     }
 
     /// Another one than any.

@@ -29,7 +29,7 @@ pub(crate) struct Inner {
     /// The device may access the part: nobody else may get it.
     pub(crate) device_owned: bool,
     /// Where it came from, if that is an arena.
-    pub(crate) lease: Option<Arc<Lease>>,
+    pub(crate) lease: Option<Lease>,
 }
 
 impl Inner {
@@ -45,7 +45,7 @@ impl Inner {
         memory: Arc<Memory>,
         range: Range<usize>,
         len: usize,
-        lease: Option<Arc<Lease>>,
+        lease: Option<Lease>,
     ) -> Self {
         Self {
             memory,
@@ -131,12 +131,23 @@ impl fmt::Debug for Inner {
     }
 }
 
-impl Drop for Inner {
-    fn drop(&mut self) {
-        if self.device_owned && !self.memory.map.is_forked() {
+impl Inner {
+    /// The device keeps the part.
+    #[cold]
+    fn abandon(&mut self) {
+        if !self.memory.map.is_forked() {
             self.memory.abandon(self.capacity);
             // The arena never gets it back.
             std::mem::forget(self.lease.take());
+        }
+    }
+}
+
+impl Drop for Inner {
+    #[inline]
+    fn drop(&mut self) {
+        if self.device_owned {
+            self.abandon();
         }
     }
 }

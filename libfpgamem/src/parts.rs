@@ -66,7 +66,7 @@ impl Buffer {
     pub fn join(self, next: Self) -> Result<Self, HandOverError<Box<(Self, Self)>>> {
         let end = self.inner.start + self.inner.capacity;
         let same_lease = match (&self.inner.lease, &next.inner.lease) {
-            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            (Some(a), Some(b)) => a.is_of_same_loan(b),
             (a, b) => a.is_none() && b.is_none(),
         };
         let adjacent = same_lease

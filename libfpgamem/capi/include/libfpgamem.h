@@ -290,8 +290,11 @@ typedef struct fpgamem_arena_options_t {
         // How all buffers are mapped and reached. An alignment is that of chunks and of allocations of
         // their own.
         struct fpgamem_alloc_options_t alloc;
+        // Bytes of freed buffers that are kept, 32 of them at most, for the next ones of the same capacity; 0
+        // for none. Where it is not 0 buffers are not cleared: they have what an earlier one of this arena left.
+        uint64_t reuse_bytes;
         // Must be 0.
-        uint64_t reserved[4];
+        uint64_t reserved[3];
 } fpgamem_arena_options_t;
 
 // What an arena holds now.
@@ -658,8 +661,8 @@ int fpgamem_arena_open(const struct fpgamem_device_t *device,
 // parent in a child of fork.
 void fpgamem_arena_close(struct fpgamem_arena_t *arena);
 
-// Allocates a buffer of `bytes`, all 0, aligned to a cache line. It takes a system call only where a
-// chunk is allocated. *buffer is a new handle, for fpgamem_free().
+// Allocates a buffer of `bytes`, all 0 unless the arena reuses buffers, aligned to a cache line. It takes a
+// system call only where a chunk is allocated. *buffer is a new handle, for fpgamem_free().
 //
 // Fails as fpgamem_alloc(), and in a child of fork with FPGAMEM_E_FORKED.
 int fpgamem_arena_alloc(const struct fpgamem_arena_t *arena,
@@ -667,7 +670,7 @@ int fpgamem_arena_alloc(const struct fpgamem_arena_t *arena,
                         struct fpgamem_buffer_t **buffer,
                         struct fpgamem_error_t *error);
 
-// Gives chunks that are empty back to the pool. In a child of fork it does nothing.
+// Gives chunks that are empty, and buffers that are kept for reuse, back to the pool. In a child of fork it does nothing.
 void fpgamem_arena_trim(const struct fpgamem_arena_t *arena);
 
 // Tells what an arena holds now. Fails in a child of fork, with FPGAMEM_E_FORKED.

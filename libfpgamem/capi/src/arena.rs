@@ -34,16 +34,21 @@ pub struct fpgamem_arena_options_t {
     /// How all buffers are mapped and reached. An alignment is that of chunks and of allocations of
     /// their own.
     pub alloc: fpgamem_alloc_options_t,
+    /// Bytes of freed buffers that are kept, 32 of them at most, for the next ones of the same capacity; 0
+    /// for none. Where it is not 0 buffers are not cleared: they have what an earlier one of this arena left.
+    pub reuse_bytes: u64,
     /// Must be 0.
-    pub reserved: [u64; 4],
+    pub reserved: [u64; 3],
 }
 
 impl fpgamem_arena_options_t {
     fn checked(&self) -> Result<ArenaOptions, Failure> {
-        if self.reserved != [0; 4] {
+        if self.reserved != [0; 3] {
             return Err(Failure::argument("a reserved field is not 0".to_owned()));
         }
+        let reuse_bytes = usize::try_from(self.reuse_bytes).unwrap_or(usize::MAX);
         let mut options = ArenaOptions::new().alloc(self.alloc.checked()?);
+        options = options.reuse_bytes(reuse_bytes);
         if self.chunk_bytes != 0 {
             options = options.chunk_bytes(self.chunk_bytes);
         }
@@ -92,8 +97,8 @@ pub extern "C" fn fpgamem_arena_close(arena: Option<Box<fpgamem_arena_t>>) {
     })
 }
 
-/// Allocates a buffer of `bytes`, all 0, aligned to a cache line. It takes a system call only where a
-/// chunk is allocated. *buffer is a new handle, for fpgamem_free().
+/// Allocates a buffer of `bytes`, all 0 unless the arena reuses buffers, aligned to a cache line. It takes a
+/// system call only where a chunk is allocated. *buffer is a new handle, for fpgamem_free().
 ///
 /// Fails as fpgamem_alloc(), and in a child of fork with FPGAMEM_E_FORKED.
 #[no_mangle]
@@ -109,7 +114,7 @@ pub extern "C" fn fpgamem_arena_alloc(
     })
 }
 
-/// Gives chunks that are empty back to the pool. In a child of fork it does nothing.
+/// Gives chunks that are empty, and buffers that are kept for reuse, back to the pool. In a child of fork it does nothing.
 #[no_mangle]
 pub extern "C" fn fpgamem_arena_trim(arena: Option<&fpgamem_arena_t>) {
     guard::or((), || {

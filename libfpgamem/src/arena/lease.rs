@@ -2,54 +2,82 @@
 
 //! What a buffer of an arena holds until its last part is gone.
 
-use super::{Place, Shared};
+use super::plan::Place;
+use super::{end_or_keep, Shared};
+use crate::memory::Memory;
 use std::fmt;
+use std::ops::Range;
+use std::sync::atomic::{fence, AtomicUsize, Ordering};
 use std::sync::Arc;
 
-/// A buffer's place in an arena, which gets it back when the value is dropped.
-pub(crate) struct Lease {
-    arena: Arc<Shared>,
-    /// Bytes that were asked for.
-    len: usize,
-    what: What,
+/// Memory of an arena that a buffer has, or that waits for one.
+pub(crate) struct Loan {
+    pub(super) memory: Arc<Memory>,
+    /// Bytes of it.
+    pub(super) range: Range<usize>,
+    /// Where it is in the arena's chunks; `None` if it is an allocation of its own.
+    pub(super) place: Option<Place>,
+    /// Whether it is kept when it is freed.
+    pub(super) reusable: bool,
+    /// Bytes that were asked for last.
+    pub(super) asked: AtomicUsize,
 }
 
-enum What {
-    /// A piece of a chunk.
-    Piece(Place),
-    /// An allocation of its own, of so many bytes.
-    Own(usize),
+/// A part of a buffer of an arena, which gets its memory back with the last one.
+#[derive(Clone)]
+pub(crate) struct Lease {
+    arena: Arc<Shared>,
+    /// Present up to the end of the value.
+    loan: Option<Arc<Loan>>,
 }
 
 impl Lease {
-    pub(super) fn piece(arena: &Arc<Shared>, len: usize, place: Place) -> Arc<Self> {
-        Self::new(arena, len, What::Piece(place))
-    }
-
-    pub(super) fn own(arena: &Arc<Shared>, len: usize, capacity: usize) -> Arc<Self> {
-        Self::new(arena, len, What::Own(capacity))
-    }
-
-    fn new(arena: &Arc<Shared>, len: usize, what: What) -> Arc<Self> {
-        Arc::new(Self {
+    /// Lends memory to a buffer of `len` bytes.
+    pub(super) fn new(arena: &Arc<Shared>, len: usize, loan: Arc<Loan>) -> Self {
+        loan.asked.store(len, Ordering::Relaxed);
+        Self {
             arena: Arc::clone(arena),
-            len,
-            what,
-        })
+            loan: Some(loan),
+        }
+    }
+
+    /// Whether both are parts of the same buffer.
+    pub(crate) fn is_of_same_loan(&self, other: &Self) -> bool {
+        match (&self.loan, &other.loan) {
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        }
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
         // A forked child has no such buffer, and the arena may have been locked when it was forked.
-        if self.arena.check_fork().is_err() {
+        if !self.arena.process.is_current() {
             return;
         }
-        match &self.what {
-            What::Piece(place) => self.arena.give_back(place, self.len),
-            What::Own(capacity) => self.arena.end_own(self.len, *capacity),
+        let Some(loan) = self.loan.take().and_then(last) else {
+            return;
+        };
+        let mut state = self.arena.lock();
+        state.usage.leave(loan.asked.load(Ordering::Relaxed));
+        if loan.reusable && state.kept.has_room(loan.range.len()) {
+            state.kept.put(loan);
+        } else {
+            end_or_keep(state, loan);
         }
     }
+}
+
+/// The value, if no other part has it.
+fn last(loan: Arc<Loan>) -> Option<Arc<Loan>> {
+    if Arc::strong_count(&loan) == 1 {
+        // What other threads wrote to their parts comes before what the next owner does.
+        fence(Ordering::Acquire);
+        return Some(loan);
+    }
+    // Of two that end at the same time one is the last.
+    Arc::into_inner(loan).map(Arc::new)
 }
 
 impl fmt::Debug for Lease {

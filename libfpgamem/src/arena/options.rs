@@ -7,6 +7,9 @@ use crate::alloc::AllocOptions;
 /// Largest chunk in bytes.
 const MAX_CHUNK_BYTES: usize = 2 << 20;
 
+/// More than there is memory, and far from the last number.
+const MAX_REUSE_BYTES: usize = usize::MAX / 4;
+
 /// How an [`Arena`](crate::Arena) is to be.
 ///
 /// ```
@@ -24,6 +27,7 @@ const MAX_CHUNK_BYTES: usize = 2 << 20;
 pub struct ArenaOptions {
     pub(super) chunk_bytes: usize,
     pub(super) largest_piece: usize,
+    pub(super) reuse_bytes: usize,
     pub(super) alloc: AllocOptions,
 }
 
@@ -35,6 +39,7 @@ impl ArenaOptions {
         Self {
             chunk_bytes: 512 << 10,
             largest_piece: 256 << 10,
+            reuse_bytes: 0,
             alloc: AllocOptions::new(),
         }
     }
@@ -58,6 +63,20 @@ impl ArenaOptions {
         }
     }
 
+    /// Keeps up to so many bytes of buffers that were freed, 32 of them at most, for the next ones of the same
+    /// [capacity](crate::Buffer::capacity): the oldest go first. 0 is none, the default.
+    ///
+    /// Where it is not 0, [`Arena::alloc`](crate::Arena::alloc) does not clear. A buffer then has bytes that
+    /// an earlier one of this arena left, as the memory of `malloc` has, and takes the same time whatever its
+    /// length.
+    #[must_use]
+    pub const fn reuse_bytes(self, bytes: usize) -> Self {
+        Self {
+            reuse_bytes: bytes,
+            ..self
+        }
+    }
+
     /// How all buffers of the arena are mapped and reached. An alignment is that of chunks and of
     /// allocations of their own; pieces are aligned to cache lines.
     #[must_use]
@@ -74,6 +93,7 @@ impl ArenaOptions {
         Self {
             chunk_bytes,
             largest_piece: self.largest_piece.min(chunk_bytes),
+            reuse_bytes: self.reuse_bytes.min(MAX_REUSE_BYTES),
             ..self
         }
     }

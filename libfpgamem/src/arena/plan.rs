@@ -3,24 +3,21 @@
 //! The chunks of an arena.
 
 use super::chunk::{Chunk, Cut};
+use super::lease::Loan;
 use super::rooms::Rooms;
 use crate::memory::Memory;
 use offset_allocator::Allocation;
 use std::fmt;
-use std::ops::Range;
+use std::sync::atomic::AtomicUsize;
 use std::sync::Arc;
 
 /// How many empty chunks are kept for what comes next.
 const KEPT_EMPTY: usize = 1;
 
 /// Where a piece is.
-pub(crate) struct Place {
+pub(super) struct Place {
     chunk: usize,
     allocation: Allocation<u16>,
-    /// Bytes of the chunk: whole lines.
-    pub(super) range: Range<usize>,
-    /// Whether the bytes are still as they were allocated: zeroes, in memory too.
-    pub(super) fresh: bool,
 }
 
 /// Chunks, and which of them has room.
@@ -32,16 +29,19 @@ pub(super) struct Plan {
     empty: Vec<usize>,
     rooms: Rooms,
     line_bytes: usize,
+    /// Longest piece that is kept when it is freed.
+    reuse_bytes: usize,
 }
 
 impl Plan {
-    pub(super) fn new(line_bytes: usize) -> Self {
+    pub(super) fn new(line_bytes: usize, reuse_bytes: usize) -> Self {
         Self {
             chunks: Vec::new(),
             unused_numbers: Vec::new(),
             empty: Vec::new(),
             rooms: Rooms::new(),
             line_bytes,
+            reuse_bytes,
         }
     }
 
@@ -58,7 +58,8 @@ impl Plan {
     }
 
     /// Cuts a piece of `len` bytes, at least 1, from a chunk that has room.
-    pub(super) fn take(&mut self, len: usize) -> Option<(Arc<Memory>, Place)> {
+    /// Says whether its bytes are still as they were allocated: zeroes, in memory too.
+    pub(super) fn take(&mut self, len: usize) -> Option<(Loan, bool)> {
         let lines = u32::try_from(len.div_ceil(self.line_bytes)).ok()?;
         let number = self.rooms.find(lines)?;
         let chunk = self.chunks.get_mut(number)?.as_mut()?;
@@ -72,25 +73,33 @@ impl Plan {
         let place = Place {
             chunk: number,
             allocation,
-            range,
-            fresh,
         };
-        Some((Arc::clone(&chunk.memory), place))
+        let range_bytes = range.len();
+        let loan = Loan {
+            memory: Arc::clone(&chunk.memory),
+            range,
+            place: Some(place),
+            reusable: range_bytes <= self.reuse_bytes,
+            asked: AtomicUsize::new(len),
+        };
+        Some((loan, fresh))
     }
 
-    /// Takes a piece back; gives the chunk if it is to go back to the pool.
-    pub(super) fn give_back(&mut self, place: &Place) -> Option<Arc<Memory>> {
-        let chunk = self.chunks.get_mut(place.chunk)?.as_mut()?;
+    /// Takes a piece back. Whether its chunk is to go back to the pool: it is not the plan's any more then.
+    pub(super) fn give_back(&mut self, place: &Place) -> bool {
+        let Some(Some(chunk)) = self.chunks.get_mut(place.chunk) else {
+            return false;
+        };
         chunk.give_back(place.allocation);
         self.rooms.set(place.chunk, chunk.room());
         if !chunk.is_empty() {
-            return None;
+            return false;
         }
         if self.empty.len() < KEPT_EMPTY {
             self.empty.push(place.chunk);
-            return None;
+            return false;
         }
-        self.remove(place.chunk)
+        self.remove(place.chunk).is_some()
     }
 
     /// Takes a chunk without pieces out, if there is one.

@@ -312,3 +312,124 @@ fn threads_share_an_arena() {
     });
     assert_eq!(arena.usage().buffers, 0);
 }
+
+/// An arena that keeps what is freed, up to so many bytes.
+fn reusing(device: &Device, bytes: usize) -> Arena {
+    let options = ArenaOptions::new().chunk_bytes(CHUNK).largest_piece(BLOCK);
+    Arena::with_options(device, options.reuse_bytes(bytes))
+}
+
+#[test]
+fn a_freed_buffer_is_reused_as_it_is_by_the_next_of_its_capacity() {
+    let device = device();
+    let arena = reusing(&device, usize::MAX);
+    for len in [100, BLOCK + 1] {
+        let mut first = arena.alloc(len).unwrap();
+        assert!(first.iter().all(|byte| *byte == 0));
+        first.fill(7);
+        let (place, capacity) = (first.device_addr(), first.capacity());
+        drop(first);
+        let held = arena.usage();
+        let other = arena.alloc(capacity + 1).unwrap();
+        assert_ne!(other.device_addr(), place);
+        drop(other);
+        let again = arena.alloc(capacity).unwrap();
+        assert_eq!((again.device_addr(), again.len()), (place, capacity));
+        assert!(again[..len].iter().all(|byte| *byte == 7));
+        assert_eq!(arena.usage().buffers, held.buffers + 1);
+        assert_eq!(arena.usage().bytes, held.bytes + capacity);
+    }
+}
+
+#[test]
+fn a_reused_buffer_is_handed_over_as_any_other() {
+    let device = Device::emulated().policy(Policy::Evict(1)).open().unwrap();
+    let arena = reusing(&device, 1 << 20);
+    for seed in 1..5 {
+        let mut buffer = arena.alloc(300).unwrap();
+        // Dirty lines of the buffer before must not be written over what the device writes.
+        buffer.fill(0xee);
+        drop(buffer);
+        let result = arena.alloc(300).unwrap();
+        let result = result.into_device(Direction::FromDevice).unwrap();
+        let place = result.device_addr();
+        let mut model = |memory: &mut FpgaMemory<'_>| memory.write(place, &[seed; 300]);
+        device.emulator().unwrap().run(&mut model).unwrap();
+        assert_eq!(take_back(result)[..], [seed; 300]);
+    }
+    assert_eq!(arena.usage().allocations, 1);
+}
+
+#[test]
+fn the_oldest_go_where_more_would_be_kept_than_may_be() {
+    let device = device();
+    let arena = reusing(&device, 5 * BLOCK);
+    let of = |nr_blocks: usize| arena.alloc(nr_blocks * BLOCK).unwrap();
+    let buffers = [of(2), of(3), of(4)];
+    let held = || arena.usage().held_bytes / BLOCK;
+    drop(buffers);
+    // Two and three, and then four in place of both.
+    assert_eq!(held(), 4);
+    let four = of(4);
+    assert_eq!((held(), arena.usage().allocations), (4, 3));
+    // More than may be kept at all.
+    drop((four, of(6)));
+    assert_eq!(held(), 4);
+    arena.trim();
+    assert_eq!(arena.usage().held_bytes, 0);
+    assert_eq!(device.info().unwrap().nr_buffers, 0);
+}
+
+#[test]
+fn no_more_than_32_are_kept() {
+    let device = device();
+    let arena = reusing(&device, usize::MAX);
+    let buffers: Vec<_> = (0..40).map(|_| arena.alloc(64).unwrap()).collect();
+    let places: Vec<_> = buffers.iter().map(Buffer::device_addr).collect();
+    drop(buffers);
+    let again: Vec<_> = (0..32).map(|_| arena.alloc(64).unwrap()).collect();
+    let again: Vec<_> = again.iter().rev().map(Buffer::device_addr).collect();
+    assert_eq!(again, places[8..]);
+}
+
+#[test]
+fn what_is_kept_gives_way() {
+    let device = device();
+    let arena = reusing(&device, usize::MAX);
+    drop((
+        arena.alloc(8 * BLOCK).unwrap(),
+        arena.alloc(8 * BLOCK).unwrap(),
+    ));
+    assert_eq!(arena.usage().held_bytes, 16 * BLOCK);
+    let all = arena.alloc(16 * BLOCK).unwrap();
+    assert_eq!(arena.usage().held_bytes, all.capacity());
+}
+
+#[test]
+fn an_arena_ends_with_what_it_has_kept() {
+    let device = device();
+    let arena = reusing(&device, usize::MAX);
+    let last = arena.alloc(100).unwrap();
+    drop((arena.alloc(100).unwrap(), arena.alloc(2 * BLOCK).unwrap()));
+    assert_eq!(device.info().unwrap().nr_buffers, 2);
+    drop(arena);
+    drop(last);
+    assert_eq!(device.info().unwrap().nr_buffers, 0);
+}
+
+#[test]
+fn what_the_device_has_is_not_reused() {
+    let device = device();
+    let arena = reusing(&device, usize::MAX);
+    let (mine, its) = arena.alloc(256).unwrap().split_at(64).unwrap();
+    let place = mine.device_addr();
+    drop(its.into_device(Direction::FromDevice).unwrap());
+    drop(mine);
+    assert_ne!(arena.alloc(256).unwrap().device_addr(), place);
+    let (a, b) = arena.alloc(256).unwrap().split_at(64).unwrap();
+    let place = a.device_addr();
+    drop(a);
+    assert_ne!(arena.alloc(256).unwrap().device_addr(), place);
+    drop(b);
+    assert_eq!(arena.alloc(256).unwrap().device_addr(), place);
+}

@@ -8,6 +8,7 @@ use crate::raw;
 use crate::sample::{at_once, keep, least, measure, Sample};
 use crate::syscalls::{self, Traced};
 use crate::SIZES;
+use fpgamem::{Arena, ArenaOptions, Buffer};
 use std::error::Error;
 use std::fs::File;
 use std::io;
@@ -130,42 +131,49 @@ pub(crate) fn crowds(driver: &Driver, stats: &Stats) -> Result<(), Box<dyn Error
     Ok(())
 }
 
-/// The library's buffers: each an allocation, and from an arena. Nobody writes to them.
+/// The library's buffers: each an allocation, from an arena, and from one that reuses them. Nobody writes to
+/// them.
 pub(crate) fn library(
     device: &fpgamem::Device,
     path: &Path,
     stats: &Stats,
 ) -> Result<(), Box<dyn Error>> {
-    let arena = fpgamem::Arena::new(device);
+    let arena = Arena::new(device);
     for bytes in SIZES {
-        let [mut alone] = least(
-            || stats.settle(),
-            || {
-                Ok([measure("untouched", || {
-                    drop(device.alloc(bytes)?);
-                    Ok(())
-                })?
-                .1])
-            },
-        )?;
+        let [mut alone] = untouched(stats, || device.alloc(bytes))?;
         alone.syscalls = Some(syscalls::of(Traced::LibraryLife, path, bytes)?);
         keep("cycle", "library", bytes, 0, [alone]);
         // Keeps the arena's chunk.
         let _first = arena.alloc(1 << 10)?;
-        let [mut shared] = least(
-            || stats.settle(),
-            || {
-                Ok([measure("untouched", || {
-                    drop(arena.alloc(bytes)?);
-                    Ok(())
-                })?
-                .1])
-            },
-        )?;
+        let [mut shared] = untouched(stats, || arena.alloc(bytes))?;
         shared.syscalls = Some(syscalls::of(Traced::ArenaLife, path, bytes)?);
         keep("cycle", "arena", bytes, 0, [shared]);
+        let reusing = reusing(device, bytes)?;
+        let [mut reused] = untouched(stats, || reusing.alloc(bytes))?;
+        reused.syscalls = Some(syscalls::of(Traced::ReusingLife, path, bytes)?);
+        keep("cycle", "reuse", bytes, 0, [reused]);
     }
     Ok(())
+}
+
+/// The life of a buffer to which nobody writes.
+fn untouched(
+    stats: &Stats,
+    alloc: impl Fn() -> fpgamem::Result<Buffer>,
+) -> io::Result<[Sample; 1]> {
+    let life = || {
+        drop(alloc()?);
+        Ok(())
+    };
+    least(|| stats.settle(), || Ok([measure("untouched", life)?.1]))
+}
+
+/// An arena that keeps a buffer of `bytes`.
+pub(crate) fn reusing(device: &fpgamem::Device, bytes: usize) -> fpgamem::Result<Arena> {
+    let options = ArenaOptions::new().reuse_bytes(bytes);
+    let arena = Arena::with_options(device, options);
+    drop(arena.alloc(bytes)?);
+    Ok(arena)
 }
 
 /// Lives that a plugin of QEMU looks at, which is told before what they are.

@@ -3,6 +3,7 @@
 //! Counts system calls: a child does something once and many times, and its parent traces it.
 
 use crate::drivers::{open, Driver};
+use crate::lives;
 use crate::raw::{self, Mapping};
 use clap::ValueEnum;
 use nix::sys::ptrace::{self, Options};
@@ -30,6 +31,8 @@ pub(crate) enum Traced {
     LibraryLife,
     /// The same, from an arena.
     ArenaLife,
+    /// The same, from an arena that reuses it.
+    ReusingLife,
     /// Maintenance by the library.
     LibraryFlush,
     /// Translation by the library of a mere address.
@@ -107,6 +110,13 @@ pub(crate) fn child(
         Traced::ArenaLife => {
             let arena = fpgamem::Arena::new(&fpgamem::Device::open_path(path)?);
             let _first = arena.alloc(1)?;
+            repeat(&mut || {
+                drop(arena.alloc(bytes)?);
+                Ok(())
+            })?;
+        }
+        Traced::ReusingLife => {
+            let arena = lives::reusing(&fpgamem::Device::open_path(path)?, bytes)?;
             repeat(&mut || {
                 drop(arena.alloc(bytes)?);
                 Ok(())

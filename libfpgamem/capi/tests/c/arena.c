@@ -57,10 +57,34 @@ static void piece_outlives_its_arena(fpgamem_device_t *device)
 	fpgamem_free(piece);
 }
 
+static void freed_buffers_are_reused_as_they_are(fpgamem_device_t *device)
+{
+	fpgamem_arena_options_t reusing = { .reuse_bytes = 1 << 20 };
+	fpgamem_arena_usage_t usage;
+	fpgamem_buffer_t *buffer;
+	fpgamem_arena_t *arena;
+	uint64_t place;
+
+	CHECK(fpgamem_arena_open(device, &reusing, &arena, NULL) == 0);
+	CHECK(fpgamem_arena_alloc(arena, 1 << 20, &buffer, NULL) == 0);
+	memset(bytes_of(buffer), 7, 1 << 20);
+	place = fpgamem_phys_addr(buffer);
+	fpgamem_free(buffer);
+	CHECK(fpgamem_arena_alloc(arena, 1 << 20, &buffer, NULL) == 0);
+	CHECK(fpgamem_phys_addr(buffer) == place);
+	CHECK(bytes_of(buffer)[(1 << 20) - 1] == 7);
+	fpgamem_free(buffer);
+	CHECK(fpgamem_arena_usage(arena, &usage, NULL) == 0);
+	CHECK(usage.held_bytes == 1 << 20 && usage.allocations == 1);
+	fpgamem_arena_trim(arena);
+	CHECK(fpgamem_arena_usage(arena, &usage, NULL) == 0 && usage.held_bytes == 0);
+	fpgamem_arena_close(arena);
+}
+
 static void options_of_arenas_are_heeded(fpgamem_device_t *device)
 {
 	fpgamem_arena_options_t small = { .chunk_bytes = 1 << 16, .largest_piece = 1000 };
-	fpgamem_arena_options_t reserved = { .reserved = { 1, 0, 0, 0 } };
+	fpgamem_arena_options_t reserved = { .reserved = { 1, 0, 0 } };
 	fpgamem_arena_options_t port = { .alloc = { .port = 9 } };
 	fpgamem_buffer_t *piece, *own;
 	fpgamem_arena_usage_t usage;
@@ -89,6 +113,7 @@ static void options_of_arenas_are_heeded(fpgamem_device_t *device)
 const struct test arena_tests[] = {
 	{ "small_buffers_share_blocks", small_buffers_share_blocks, EVERYWHERE },
 	{ "piece_outlives_its_arena", piece_outlives_its_arena, EVERYWHERE },
+	{ "freed_buffers_are_reused_as_they_are", freed_buffers_are_reused_as_they_are, EVERYWHERE },
 	{ "options_of_arenas_are_heeded", options_of_arenas_are_heeded, EVERYWHERE },
 	{ NULL, NULL, EVERYWHERE },
 };
