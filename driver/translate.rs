@@ -59,6 +59,14 @@ fn place_at<'a>(pool: &Pool, guard: &'a MmapReadGuard<'_>, address: usize) -> Op
     place_in(pool, &vma::at(guard, address)?, address)
 }
 
+impl Place<'_> {
+    /// Bytes from there to the end of the buffer: more cannot be mapped without a gap.
+    fn rest(&self) -> u64 {
+        let past = self.phys_addr.saturating_sub(self.buffer.phys_addr());
+        self.buffer.bytes().saturating_sub(past)
+    }
+}
+
 /// Bytes from `address` on that one buffer maps without a gap, across VMAs; counting stops once
 /// there are `enough`.
 fn contiguous(
@@ -117,7 +125,7 @@ pub(crate) fn span_behind(pool: &Pool, address: usize) -> Result<(Arc<Buffer>, u
     let task = current!();
     let guard = task.mm().ok_or(EFAULT)?.mmap_read_lock();
     let place = place_at(pool, &guard, address).ok_or(EFAULT)?;
-    let bytes = contiguous(pool, &guard, address, &place, u64::MAX);
+    let bytes = contiguous(pool, &guard, address, &place, place.rest());
     let offset = place
         .phys_addr
         .checked_sub(place.buffer.phys_addr())
@@ -136,7 +144,7 @@ pub(crate) fn user_to_phys(pool: &Pool, arg: usize) -> Result {
         let task = current!();
         let guard = task.mm().ok_or(EFAULT)?.mmap_read_lock();
         let place = place_at(pool, &guard, address).ok_or(EFAULT)?;
-        request.contiguous_bytes = contiguous(pool, &guard, address, &place, u64::MAX);
+        request.contiguous_bytes = contiguous(pool, &guard, address, &place, place.rest());
         request.phys_addr = place.phys_addr;
         // Physical and device addresses differ by the same offset all over a buffer.
         request.device_addr = place
@@ -163,7 +171,7 @@ pub(crate) fn phys_to_user(pool: &Pool, arg: usize) -> Result {
         let place = place_at(pool, &guard, address).ok_or(EFAULT)?;
         // CAST: usize is 64 bits on arm64.
         request.user_addr = address as u64;
-        request.contiguous_bytes = contiguous(pool, &guard, address, &place, u64::MAX);
+        request.contiguous_bytes = contiguous(pool, &guard, address, &place, place.rest());
     }
     uaccess::write(arg, &request)
 }
@@ -180,7 +188,7 @@ pub(crate) fn user_range_of(pool: &Pool, phys_addr: u64) -> Result<(usize, u64)>
     let guard = mm.mmap_read_lock();
     let address = user_addr_of(pool, mm, &guard, phys_addr)?;
     let place = place_at(pool, &guard, address).ok_or(EFAULT)?;
-    let bytes = contiguous(pool, &guard, address, &place, u64::MAX);
+    let bytes = contiguous(pool, &guard, address, &place, place.rest());
     Ok((address, bytes))
 }
 
