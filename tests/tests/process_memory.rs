@@ -58,6 +58,8 @@ fn reads_what_the_process_stored() {
     mapping.set(PAGE - 3..PAGE + 3, 0x5a);
     let bytes = read(mapping.addr() + PAGE - 4, 8).unwrap();
     assert_eq!(bytes, [0, 0x5a, 0x5a, 0x5a, 0x5a, 0x5a, 0x5a, 0]);
+    let bytes = read(mapping.addr() + PAGE + 1, 4).unwrap();
+    assert_eq!(bytes, [0x5a, 0x5a, 0, 0], "of the second page alone");
 }
 
 #[test]
