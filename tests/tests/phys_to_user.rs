@@ -69,11 +69,12 @@ fn the_lowest_of_two_mappings_is_named() {
     let _balance = Balance::new();
     let (node, buffer, first, _) = mapped_buffer();
     let second = node.map_buffer(&buffer).unwrap();
-    let lowest = first.addr().min(second.addr());
-    assert_eq!(
-        node.phys_to_user(buffer.phys_addr).unwrap().user_addr,
-        lowest
-    );
+    let named = || node.phys_to_user(buffer.phys_addr).unwrap().user_addr;
+    assert_eq!(named(), first.addr().min(second.addr()));
+    // A new mapping goes where the first one was, which was the higher one.
+    drop(first);
+    let third = node.map_buffer(&buffer).unwrap();
+    assert_eq!(named(), second.addr().min(third.addr()));
 }
 
 #[test]
