@@ -670,7 +670,8 @@ int fpgamem_arena_alloc(const struct fpgamem_arena_t *arena,
                         struct fpgamem_buffer_t **buffer,
                         struct fpgamem_error_t *error);
 
-// Gives chunks that are empty, and buffers that are kept for reuse, back to the pool. In a child of fork it does nothing.
+// Gives chunks that are empty, and buffers that are kept for reuse, back to the pool. In a child of fork it does
+// nothing.
 void fpgamem_arena_trim(const struct fpgamem_arena_t *arena);
 
 // Tells what an arena holds now. Fails in a child of fork, with FPGAMEM_E_FORKED.

@@ -114,7 +114,8 @@ pub extern "C" fn fpgamem_arena_alloc(
     })
 }
 
-/// Gives chunks that are empty, and buffers that are kept for reuse, back to the pool. In a child of fork it does nothing.
+/// Gives chunks that are empty, and buffers that are kept for reuse, back to the pool. In a child of fork it does
+/// nothing.
 #[no_mangle]
 pub extern "C" fn fpgamem_arena_trim(arena: Option<&fpgamem_arena_t>) {
     guard::or((), || {
