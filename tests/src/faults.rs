@@ -7,8 +7,9 @@
 //! place once. Needs a kernel with CONFIG_FAULT_INJECTION.
 
 use crate::debugfs::Stats;
-use crate::Errno;
+use crate::{request, Errno, Node, PAGE};
 use std::fs::{self, File, OpenOptions};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -30,6 +31,23 @@ pub fn nothing_is_left_of(before: Stats) -> impl FnMut(Option<Errno>) {
     }
 }
 
+/// The same, and allocates a buffer of `other` each time, which stays: the driver keeps the memory of the last
+/// record that went for the next one, and this uses it up, lest the next call has a place less.
+///
+/// # Panics
+///
+/// Where there is no room for the buffer.
+pub fn nothing_is_left_and_no_spare(other: &Node) -> impl FnMut(Option<Errno>) + '_ {
+    let use_up = || other.alloc(request(PAGE)).map(drop).expect("there is room");
+    use_up();
+    let mut before = Stats::read();
+    move |errno| {
+        nothing_is_left_of(before)(errno);
+        use_up();
+        before = Stats::read();
+    }
+}
+
 /// The kernel's error in one of the standard library's.
 ///
 /// # Panics
@@ -41,6 +59,26 @@ pub fn errno(error: std::io::Error) -> Errno {
 
 /// More places than any call here has.
 const LIMIT: u32 = 20_000;
+
+/// A function of the kernel that warns if one of its allocations fails: it describes the fields of a
+/// module's trace events.
+const WARNS: &str = "event_define_fields";
+
+/// The addresses of a function of the kernel, from `/proc/kallsyms`.
+fn addresses_of(function: &str) -> Range<u64> {
+    let text = fs::read_to_string("/proc/kallsyms").expect("the kernel names its functions");
+    let symbols = text.lines().filter_map(|line| {
+        let mut words = line.split(' ');
+        let address = u64::from_str_radix(words.next()?, 16).ok()?;
+        Some((address, words.nth(1)?))
+    });
+    let symbols: Vec<_> = symbols.collect();
+    let named = symbols.iter().find(|(_, name)| *name == function);
+    let start = named.unwrap_or_else(|| panic!("there is no {function}")).0;
+    let later = symbols.iter().map(|(address, _)| *address);
+    let end = later.filter(|&address| address > start).min();
+    start..end.expect("it is not the last function")
+}
 
 /// Makes places fail for one thread.
 #[derive(Debug)]
@@ -67,6 +105,7 @@ impl Faults {
     /// Where the kernel cannot inject faults.
     #[expect(clippy::new_without_default, reason = "it writes files")]
     pub fn new() -> Self {
+        let warns = addresses_of(WARNS);
         for kind in ["failslab", "fail_page_alloc", "fail_usercopy"] {
             let folder = Path::new("/sys/kernel/debug").join(kind);
             let set = |name: &str, value: &str| {
@@ -75,6 +114,9 @@ impl Faults {
             };
             // Else each fault prints a call trace.
             set("verbose", "0");
+            // Whose warnings are none of the driver's.
+            set("reject-start", &format!("{:#x}", warns.start));
+            set("reject-end", &format!("{:#x}", warns.end));
             if kind != "fail_usercopy" {
                 // Allocations that may sleep are to fail too, which all of the driver's are.
                 set("ignore-gfp-wait", "N");

@@ -10,7 +10,9 @@
 use fpgamem_tests::abi::{Range, SYNC_FLUSH, SYNC_INVALIDATE};
 use fpgamem_tests::debugfs::Stats;
 use fpgamem_tests::driver::{self, Unbound};
-use fpgamem_tests::faults::{errno, nothing_is_left_of, Faults, Tally, LARGE, SWEEPS};
+use fpgamem_tests::faults::{
+    errno, nothing_is_left_and_no_spare, nothing_is_left_of, Faults, Tally, LARGE, SWEEPS,
+};
 use fpgamem_tests::{debugfs, node, request, Balance, Errno, MapFlags, Node, PAGE, READ_WRITE};
 use std::cell::{Cell, RefCell};
 use std::fs::OpenOptions;
@@ -91,7 +93,8 @@ impl Drop for Handle<'_> {
 fn alloc() {
     let _balance = Balance::new();
     let (faults, node) = (Faults::new(), Node::open());
-    let mut unchanged = nothing_is_left_of(Stats::read());
+    let other = Node::open();
+    let mut unchanged = nothing_is_left_and_no_spare(&other);
     let tally = faults.at_each_place(
         || Ok(Handle(&node, node.alloc(request(PAGE))?.handle)),
         |errno| {

@@ -10,7 +10,9 @@
 use fpgamem_shared::paddle_abi as paddle;
 use fpgamem_tests::abi::{OWNER_CPU, OWNER_DEVICE};
 use fpgamem_tests::debugfs::{lines, Stats};
-use fpgamem_tests::faults::{errno, nothing_is_left_of, Faults, Tally, LARGE, SWEEPS};
+use fpgamem_tests::faults::{
+    errno, nothing_is_left_and_no_spare, nothing_is_left_of, Faults, Tally, LARGE, SWEEPS,
+};
 use fpgamem_tests::quarantine::{quarantine, state_of};
 use fpgamem_tests::{
     abi, block_map, request, Balance, Errno, MapFlags, Mapping, Node, PAGE, READ_WRITE,
@@ -137,10 +139,10 @@ impl Drop for Handle<'_> {
 fn alloc_with_a_status_area() {
     let _balance = Balance::new();
     let (faults, node) = (Faults::new(), Node::open());
-    let area = node.map_status(PAGE).unwrap();
+    let (area, other) = (node.map_status(PAGE).unwrap(), Node::open());
     let tally = faults.at_each_place(
         || Ok(Handle(&node, node.alloc(request(PAGE))?.handle)),
-        nothing_is_left_of(Stats::read()),
+        nothing_is_left_and_no_spare(&other),
     );
     assert!(tally.no_memory >= 2 * SWEEPS, "{tally:?}");
     // No word is lost: as many buffers as words have one.
