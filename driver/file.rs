@@ -345,7 +345,7 @@ impl OpenFile {
     /// FLUSH and INVALIDATE: maintain one range.
     fn sync_one(&self, pool: &Pool, operation: Operation, arg: usize) -> Result {
         let range: abi::Range = uaccess::read(arg)?;
-        sync::sync(self, pool, operation, &[range])
+        sync::one(self, pool, operation, &range)
     }
 
     /// SYNC: maintains many ranges.
@@ -362,6 +362,6 @@ impl OpenFile {
         let address = usize::try_from(vector.ranges).map_err(|_| EFAULT)?;
         let count = usize::try_from(vector.count)?;
         let ranges: KVVec<abi::Range> = uaccess::read_array(address, count)?;
-        sync::sync(self, pool, operation, &ranges)
+        sync::many(self, pool, operation, &ranges)
     }
 }

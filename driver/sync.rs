@@ -23,15 +23,28 @@ struct Target {
     len: u64,
 }
 
+/// Maintains every line of a range.
+///
+/// # Errors
+///
+/// - `EINVAL` if the length is 0 or a reserved field is not.
+/// - `ENOENT` if the file has no such handle.
+/// - `EFAULT` if the range is not wholly in one buffer of the caller.
+pub(crate) fn one(
+    file: &OpenFile,
+    pool: &Pool,
+    operation: Operation,
+    range: &abi::Range,
+) -> Result {
+    maintain(pool, operation, &[resolve(file, pool, range)?])
+}
+
 /// Maintains every line of `ranges`, or none.
 ///
 /// # Errors
 ///
-/// - `EINVAL` if a length is 0 or a reserved field is not.
-/// - `ENOENT` if the file has no such handle.
-/// - `EFAULT` if a range is not wholly in one buffer of the caller.
-/// - `ENOMEM` if there is no memory for the list of buffers.
-pub(crate) fn sync(
+/// Those of [`one`], and `ENOMEM` if there is no memory for the list of buffers.
+pub(crate) fn many(
     file: &OpenFile,
     pool: &Pool,
     operation: Operation,
@@ -41,15 +54,22 @@ pub(crate) fn sync(
     for range in ranges {
         targets.push(resolve(file, pool, range)?, GFP_KERNEL_ACCOUNT)?;
     }
+    maintain(pool, operation, &targets)
+}
+
+fn maintain(pool: &Pool, operation: Operation, targets: &[Target]) -> Result {
     let mut lines = 0u64;
-    for target in &targets {
+    for (nth, target) in targets.iter().enumerate() {
+        if nth != 0 {
+            cache::resched();
+        }
         let done = target.buffer.sync(target.offset, target.len, operation)?;
         lines = lines.saturating_add(done);
     }
     cache::barrier();
 
     // CAST: the number of ranges is at most `MAX_RANGES`.
-    pool.count_sync(operation, ranges.len() as u64, lines);
+    pool.count_sync(operation, targets.len() as u64, lines);
     Ok(())
 }
 

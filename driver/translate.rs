@@ -69,7 +69,23 @@ impl Place<'_> {
 
 /// Bytes from `address` on that one buffer maps without a gap, across VMAs; counting stops once
 /// there are `enough`.
+#[inline]
 fn contiguous(
+    pool: &Pool,
+    guard: &MmapReadGuard<'_>,
+    address: usize,
+    first: &Place<'_>,
+    enough: u64,
+) -> u64 {
+    if first.bytes >= enough {
+        return first.bytes;
+    }
+    contiguous_vmas(pool, guard, address, first, enough)
+}
+
+/// [`contiguous`] if one VMA is not enough.
+#[cold]
+fn contiguous_vmas(
     pool: &Pool,
     guard: &MmapReadGuard<'_>,
     address: usize,

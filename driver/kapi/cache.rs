@@ -18,7 +18,9 @@ use core::arch::asm;
 macro_rules! each_line {
     ($from:expr, $to:expr, $line:expr, $($instruction:literal),+) => {{
         let (mut at, to, line): (usize, usize, usize) = ($from, $to, $line);
-        while to.saturating_sub(at) >= 8 * line {
+        // From there on there are less than eight.
+        let few = to.saturating_sub(8 * line - 1);
+        while at < few {
             // SAFETY: The caller vouches for the lines. Cleaning changes no byte, and invalidating
             // neither, because what is dirty is written back first.
             unsafe { asm!(
@@ -72,30 +74,22 @@ pub(crate) fn barrier() {
     unsafe { asm!("dsb sy", options(nostack, preserves_flags)) };
 }
 
-/// Number of cache lines that `len` bytes from `start` touch.
-pub(super) fn lines_of(start: usize, len: usize) -> u64 {
-    let line = line_bytes();
-    let first = start & !(line - 1);
-    // CAST: usize is 64 bits on arm64.
-    start
-        .saturating_add(len)
-        .saturating_sub(first)
-        .div_ceil(line) as u64
-}
-
-/// Maintains every line that `len` bytes from `start` touch. The caller issues [`barrier`].
+/// Maintains every line that `len` bytes from `start` touch and returns how many. The caller issues
+/// [`barrier`].
 ///
 /// # Safety
 ///
 /// The range is mapped cacheable in the kernel for the duration of the call.
-pub(super) unsafe fn maintain(operation: Operation, start: usize, len: usize) {
+pub(super) unsafe fn maintain(operation: Operation, start: usize, len: usize) -> u64 {
     let line = line_bytes();
     let end = start.saturating_add(len);
     let start = start & !(line - 1);
-    match operation {
+    let end = match operation {
         Operation::Clean => each_line!(start, end, line, "dc cvac, {at}"),
         Operation::CleanInvalidate => each_line!(start, end, line, "dc civac, {at}"),
     };
+    // CAST: usize is 64 bits on arm64.
+    (end.saturating_sub(start) >> line.trailing_zeros()) as u64
 }
 
 /// Fills `len` bytes from `start` with zeroes, line by line, and maintains each. Does nothing and says so

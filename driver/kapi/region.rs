@@ -327,17 +327,21 @@ impl RegionSlice<'_> {
     /// Maintains every cache line that the bytes touch and returns how many. The effect is complete
     /// after [`cache::barrier`].
     pub(crate) fn maintain(&self, operation: Operation) -> u64 {
+        let mut lines = 0u64;
         for turn in self.turns(BYTES_PER_TURN) {
-            turn.maintain_at_once(operation);
-            cache::resched();
+            if lines != 0 {
+                cache::resched();
+            }
+            lines = lines.saturating_add(turn.maintain_at_once(operation));
         }
-        cache::lines_of(self.as_ptr() as usize, self.bytes)
+        lines
     }
 
-    fn maintain_at_once(&self, operation: Operation) {
+    /// As [`Self::maintain`], without letting other tasks run.
+    fn maintain_at_once(&self, operation: Operation) -> u64 {
         // SAFETY: By the type invariants the range is within the write-back mapping, and so are the
         // whole lines, because regions begin and end at page boundaries.
-        unsafe { cache::maintain(operation, self.as_ptr() as usize, self.bytes) };
+        unsafe { cache::maintain(operation, self.as_ptr() as usize, self.bytes) }
     }
 }
 
