@@ -2,11 +2,14 @@
 
 //! The coordinator: chooses operations, has workers carry them out, and compares.
 
+use crate::commands::Commands;
 use crate::coverage::Trace;
+use crate::ioctls::low;
 use crate::kinds::{Kind, Tally, KINDS};
 use crate::message::{Action, Answer, Request, Socket};
-use crate::model::{Model, Vma};
+use crate::model::Model;
 use crate::Args;
+use fpgamem_tests::accelerator::Accelerator;
 use fpgamem_tests::pattern::Random;
 use fpgamem_tests::zdma::Zdma;
 use fpgamem_tests::{Errno, Node, Stats};
@@ -33,6 +36,8 @@ pub(crate) struct Fuzzer {
     pub(crate) sockets: BTreeMap<u32, Socket>,
     pub(crate) last_process: u32,
     pub(crate) zdma: Zdma,
+    /// The module of the accelerator's driver, which is unloaded at the end.
+    pub(crate) _accelerator: Accelerator,
     /// For what is asked beside the sequence.
     pub(crate) node: Node,
     /// The counts before the sequence.
@@ -40,6 +45,7 @@ pub(crate) struct Fuzzer {
     /// The last requests.
     recent: VecDeque<Recent>,
     number: u64,
+    commands: Commands,
     /// What the coordinator itself reaches.
     pub(crate) trace: Option<Trace>,
     /// How often a storm allocates and frees its buffers.
@@ -73,6 +79,11 @@ impl Fuzzer {
         socket.send_request(&request, None).map_err(gone)?;
         let (answer, _) = socket.receive_answer().map_err(gone)?;
         self.answered(answer.result);
+        let ioctls = [Action::Ioctl, Action::IoctlReadOnly, Action::IoctlAsNobody];
+        if ioctls.contains(&request.action) {
+            let command = low(request.args[1]);
+            self.commands.add(command, answer.result.is_ok());
+        }
         Ok(answer)
     }
 
@@ -101,72 +112,6 @@ impl Fuzzer {
         if let Some(last) = self.recent.back_mut() {
             last.3 = Some(result);
         }
-    }
-
-    /// True in so many of a hundred cases.
-    pub(crate) fn chance(&mut self, percent: u64) -> bool {
-        self.random.below(100) < percent
-    }
-
-    /// A random place in a collection.
-    pub(crate) fn index(&mut self, len: usize) -> usize {
-        let len = u64::try_from(len).unwrap_or(1).max(1);
-        usize::try_from(self.random.below(len)).unwrap_or(0)
-    }
-
-    /// A worker.
-    pub(crate) fn process(&mut self) -> u32 {
-        let index = self.index(self.model.processes.len());
-        self.model.processes.keys().nth(index).copied().unwrap_or(0)
-    }
-
-    /// A worker and one of its descriptors, with the file.
-    pub(crate) fn any_descriptor(&mut self) -> Option<(u32, u64, u32)> {
-        let process = self.process();
-        let count = self.model.processes[&process].descriptors.len();
-        let index = self.index(count);
-        let (descriptor, file) = *self.model.processes[&process].descriptors.get(index)?;
-        Some((process, descriptor, file))
-    }
-
-    /// The same, of the native node or of Paddle's.
-    fn descriptor_of(&mut self, paddle: bool) -> Option<(u32, u64, u32)> {
-        let process = self.process();
-        let files = &self.model.files;
-        let all = self.model.processes[&process].descriptors.iter();
-        let such: Vec<(u64, u32)> = all
-            .copied()
-            .filter(|(_, file)| files[file].paddle == paddle)
-            .collect();
-        let (descriptor, file) = *such.get(self.index(such.len()))?;
-        Some((process, descriptor, file))
-    }
-
-    /// A worker and one of its descriptors of the native node, with the file.
-    pub(crate) fn descriptor(&mut self) -> Option<(u32, u64, u32)> {
-        self.descriptor_of(false)
-    }
-
-    /// A worker and one of its descriptors of Paddle's node, with the file.
-    pub(crate) fn paddle_descriptor(&mut self) -> Option<(u32, u64, u32)> {
-        self.descriptor_of(true)
-    }
-
-    /// A mapping of a worker: first address and VMA.
-    pub(crate) fn mapping(&mut self, process: u32) -> Option<(u64, Vma)> {
-        let index = self.index(self.model.processes[&process].vmas.len());
-        let vmas = &self.model.processes[&process].vmas;
-        vmas.iter().nth(index).map(|(&start, &vma)| (start, vma))
-    }
-
-    /// A handle of a file and the buffer behind it.
-    pub(crate) fn handle(&mut self, file: u32) -> Option<(u32, u32)> {
-        let index = self.index(self.model.files[&file].handles.len());
-        let handles = &self.model.files[&file].handles;
-        handles
-            .iter()
-            .nth(index)
-            .map(|(&handle, &buffer)| (handle, buffer))
     }
 
     fn step(&mut self, kind: Kind) -> Step {
@@ -215,6 +160,9 @@ impl Fuzzer {
             Kind::PaddleSyncB => self.paddle_sync_b(),
             Kind::PaddleAsk => self.paddle_ask(),
             Kind::Inspect => self.inspect(),
+            Kind::Accelerator => self.accelerator(),
+            Kind::Accelerate => self.accelerate(),
+            Kind::UseHold => self.use_hold(),
         }
     }
 
@@ -268,6 +216,7 @@ impl Fuzzer {
         let last = self.process();
         self.end(last, true)?;
         self.end_quarantines()?;
+        self.end_accelerator()?;
         same("buffers at the end", 0, self.model.buffers.len())?;
         self.debugfs()?;
         self.wait_for_quarantine()?;
@@ -304,6 +253,8 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
     if before.blocks_free != before.blocks {
         return Err("the pool is in use".to_owned());
     }
+    let accelerator = Accelerator::load(Accelerator::PROBE);
+    let accelerator = accelerator.map_err(|errno| format!("the accelerator's driver: {errno}"))?;
     let model = Model {
         base: info.phys_addr,
         block_bytes: info.block_bytes,
@@ -317,10 +268,12 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
         sockets: BTreeMap::new(),
         last_process: 0,
         zdma: Zdma::open(),
+        _accelerator: accelerator,
         node,
         before,
         recent: VecDeque::new(),
         number: 0,
+        commands: Commands::default(),
         trace: Trace::start().map_err(|errno| format!("KCOV: {errno}"))?,
         storm_rounds: args.storm_rounds,
         storm_calls: 0,
@@ -337,5 +290,6 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
         start.elapsed().as_secs()
     );
     result.map_err(|why| fuzzer.report(&why))?;
-    tally.judge()
+    tally.judge()?;
+    fuzzer.commands.judge()
 }

@@ -4,6 +4,7 @@
 
 use crate::fuzzer::{same, Fuzzer, Step};
 use crate::message::{Action, Answer, Request};
+use crate::model::blocks::HUGE;
 use crate::model::Buffer;
 use crate::sys::SCRATCH;
 use fpgamem_tests::{abi, Errno};
@@ -85,6 +86,8 @@ impl Fuzzer {
         let blocks = match self.random.below(100) {
             0..=1 => return block * u64::from(self.model.nr_blocks),
             2..=9 => self.random.below(64),
+            // Of huge pages, more or less.
+            10..=13 => HUGE / block * (1 + self.random.below(2)) + self.random.below(9),
             _ => self.random.below(4),
         };
         blocks * block + 1 + self.random.below(block)

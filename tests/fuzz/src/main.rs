@@ -13,8 +13,11 @@
 
 #![deny(unsafe_code)]
 
+mod accelerator;
 mod accesses;
 mod changes;
+mod choices;
+mod commands;
 mod coverage;
 mod descriptors;
 mod finale;

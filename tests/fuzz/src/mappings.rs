@@ -3,6 +3,7 @@
 //! mmap of new buffers and of those that have a handle.
 
 use crate::fuzzer::{same, Fuzzer, Step};
+use crate::model::blocks::HUGE;
 use crate::model::{Buffer, Vma};
 use crate::sys::{ARENA, ARENA_BYTES, PAGE};
 use fpgamem_shared::paddle_abi as paddle;
@@ -26,7 +27,20 @@ impl Fuzzer {
             .mapping(process)
             .filter(|_| self.chance(30))
             .map(|(_, vma)| vma.end);
-        let mut start = near.unwrap_or(0);
+        self.place_in(process, len, near.unwrap_or(0), PAGE, 0)
+    }
+
+    /// The same for memory at a physical address: where huge pages can map it, if it is that long.
+    fn place_for(&mut self, process: u32, len: u64, phys: u64) -> u64 {
+        if len < HUGE || self.chance(20) {
+            return self.place(process, len);
+        }
+        self.place_in(process, len, 0, HUGE, phys % HUGE)
+    }
+
+    /// `start`, or a place that is so many bytes past a multiple of `step`.
+    fn place_in(&mut self, process: u32, len: u64, start: u64, step: u64, past: u64) -> u64 {
+        let mut start = start;
         loop {
             let vmas = &self.model.processes[&process].vmas;
             let before = vmas.range(..start.saturating_add(len)).next_back();
@@ -34,7 +48,7 @@ impl Fuzzer {
             if free && start >= ARENA && start + len <= ARENA + ARENA_BYTES {
                 return start;
             }
-            start = ARENA + self.random.below((ARENA_BYTES - len) / PAGE) * PAGE;
+            start = ARENA + past + self.random.below((ARENA_BYTES - len) / step) * step;
         }
     }
 
@@ -88,7 +102,13 @@ impl Fuzzer {
             len = end - start;
             (start, SHARED | FIXED)
         } else {
-            let place = self.place(process, len.next_multiple_of(PAGE));
+            let blocks = self.model.blocks_for(len);
+            // Only a guess, for blocks that were just freed may be taken again.
+            let phys = self
+                .model
+                .find(blocks, 0)
+                .map_or(0, |block| self.model.phys(block));
+            let place = self.place_for(process, len.next_multiple_of(PAGE), phys);
             (place, SHARED | FIXED_NOREPLACE)
         };
         let mut expected = Ok(());
@@ -196,6 +216,9 @@ impl Fuzzer {
             self.random.below(pages)
         };
         let mut len = (1 + self.random.below(pages - first)) * PAGE;
+        if pages * PAGE >= HUGE && self.chance(60) {
+            len = (pages - first) * PAGE;
+        }
         let mut offset = self.model.mmap_offset(self.model.phys(buffer)) + first * PAGE;
         let mut flags = SHARED | FIXED_NOREPLACE;
         let protection = self.protection(self.model.files[&file].read_only);
@@ -209,7 +232,7 @@ impl Fuzzer {
                 _ => flags = PRIVATE | FIXED_NOREPLACE,
             }
         }
-        let address = self.place(process, len);
+        let address = self.place_for(process, len, self.model.phys(buffer) + first * PAGE);
         let args = [address, len, protection.into(), flags, descriptor, offset];
         let result = self.syscall(process, libc::SYS_mmap, &args)?;
         same("mmap", expected.map(|()| address), result)?;

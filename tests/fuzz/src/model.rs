@@ -2,7 +2,7 @@
 
 //! The shadow model: what must be live, and what the driver and the kernel must answer.
 
-mod blocks;
+pub(crate) mod blocks;
 mod lives;
 #[cfg(test)]
 mod tests;
@@ -23,6 +23,8 @@ pub(crate) struct Buffer {
     /// Its handle there, 0 if it has none (any more).
     pub(crate) handle: u32,
     pub(crate) vmas: u32,
+    /// Holds of the accelerator's driver.
+    pub(crate) holds: u32,
     /// An ioctl said that the device may access it.
     pub(crate) device: bool,
     /// Its word in the status area of its file.
@@ -110,6 +112,15 @@ pub(crate) struct Other {
     pub(crate) is_area: bool,
 }
 
+/// A part of a buffer that the accelerator's driver holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hold {
+    /// First block of the buffer.
+    pub(crate) buffer: u32,
+    pub(crate) offset: u64,
+    pub(crate) bytes: u64,
+}
+
 /// A worker.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Process {
@@ -150,6 +161,10 @@ pub(crate) struct Model {
     /// Status areas by file; buffers hold them when their file is closed.
     pub(crate) areas: BTreeMap<u32, Area>,
     pub(crate) processes: BTreeMap<u32, Process>,
+    /// The accelerator's driver has registered.
+    pub(crate) registered: bool,
+    /// What it holds, by slot.
+    pub(crate) holds: BTreeMap<u64, Hold>,
     pub(crate) counts: Counts,
     pub(crate) last_file: u32,
     /// What goes now goes because a signal killed its process.

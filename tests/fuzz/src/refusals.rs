@@ -65,9 +65,14 @@ impl Fuzzer {
             1 => abi::IOC_SYNC ^ 1 << (18 + self.random.below(10)),
             _ => abi::IOC_FREE | 1 << 31,
         };
+        // A driver of an accelerator that has registered is asked, and says so.
+        let expected = match command == ACCELERATOR && self.model.registered {
+            true => Errno::EPROTO,
+            false => Errno::ENOTTY,
+        };
         let answer = self.ioctl(process, descriptor, command, &[])?;
-        same("an unknown command", Err(Errno::ENOTTY), answer.result)?;
-        Ok(Some(Err(Errno::ENOTTY)))
+        same("an unknown command", Err(expected), answer.result)?;
+        Ok(Some(Err(expected)))
     }
 
     pub(crate) fn bad_pointer(&mut self) -> Step {

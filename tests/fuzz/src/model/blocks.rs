@@ -5,7 +5,7 @@
 use super::Model;
 
 /// Bytes in a huge page.
-const HUGE: u64 = 2 << 20;
+pub(crate) const HUGE: u64 = 2 << 20;
 
 impl Model {
     /// Free runs of blocks, lowest first: first block and the one after the last.

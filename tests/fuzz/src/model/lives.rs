@@ -2,7 +2,7 @@
 
 //! How buffers, files and processes come and go.
 
-use super::{Buffer, File, Model, Process};
+use super::{Buffer, File, Hold, Model, Process};
 use std::collections::BTreeMap;
 
 impl Model {
@@ -64,7 +64,7 @@ impl Model {
 
     /// Frees a buffer that nothing refers to.
     pub(super) fn settle(&mut self, start: u32) {
-        let dead = |buffer: &Buffer| buffer.handle == 0 && buffer.vmas == 0;
+        let dead = |buffer: &Buffer| buffer.handle == 0 && buffer.vmas == 0 && buffer.holds == 0;
         if !self.buffers.get(&start).is_some_and(dead) {
             return;
         }
@@ -80,6 +80,25 @@ impl Model {
         // The coordinator ends each quarantine at once.
         self.counts.frees += 1;
         self.counts.quarantined += u64::from(quarantined);
+    }
+
+    /// The accelerator's driver holds a part of a buffer.
+    pub(crate) fn held(&mut self, slot: u64, hold: Hold) {
+        if let Some(buffer) = self.buffers.get_mut(&hold.buffer) {
+            buffer.holds += 1;
+        }
+        self.holds.insert(slot, hold);
+    }
+
+    /// It lets go of what a slot holds, if anything.
+    pub(crate) fn let_go(&mut self, slot: u64) {
+        let Some(hold) = self.holds.remove(&slot) else {
+            return;
+        };
+        if let Some(buffer) = self.buffers.get_mut(&hold.buffer) {
+            buffer.holds -= 1;
+        }
+        self.settle(hold.buffer);
     }
 
     /// Drops a handle.

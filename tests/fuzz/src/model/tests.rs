@@ -51,6 +51,26 @@ fn a_buffer_lives_while_a_handle_or_a_mapping_does() {
 }
 
 #[test]
+fn a_buffer_lives_while_it_is_held() {
+    let (mut model, file) = model();
+    let hold = Hold {
+        buffer: 0,
+        offset: BLOCK,
+        bytes: 1,
+    };
+    model.held(3, hold);
+    model.free_handle(file, 7);
+    model.ended(1, true);
+    assert_eq!((model.blocks_used(), model.counts.frees), (4, 0));
+    model.let_go(2);
+    assert_eq!(model.blocks_used(), 4);
+    model.let_go(3);
+    assert_eq!((model.blocks_used(), model.counts.frees), (0, 1));
+    // The device may write on behalf of nobody that died, for the driver has let go.
+    assert_eq!(model.counts.quarantined, 0);
+}
+
+#[test]
 fn a_mapping_keeps_the_handles_of_a_closed_file() {
     let (mut model, file) = model();
     model.processes.insert(
