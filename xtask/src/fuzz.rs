@@ -2,8 +2,11 @@
 
 //! The fuzzer of the driver's ABI, in the guest.
 
+mod calls;
 mod coverage;
+mod elf;
 mod places;
+mod unseen;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -22,6 +25,9 @@ use coverage::Coverage;
 /// The kernel that watches, and that has KCOV.
 const DEBUG: &str = "debug";
 
+/// A board whose pool nodes are each wrong in one way.
+const WRONG_NODES: &str = "dts/test-bad-nodes.dts";
+
 /// A region that random buffers fill and fragment.
 const REGION_BYTES: u64 = 8 << 20;
 
@@ -33,9 +39,9 @@ pub(crate) struct FuzzArgs {
     /// Names the sequence
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Length of the sequence
-    #[arg(long, value_name = "N", default_value_t = 150_000)]
-    operations: u64,
+    /// Length of the sequence; without this 150,000, or 8,000 if it is traced for --coverage
+    #[arg(long, value_name = "N")]
+    operations: Option<u64>,
     /// Rounds of races between processes with threads, after the sequence
     #[arg(long, value_name = "N", default_value_t = RACES)]
     races: u64,
@@ -51,7 +57,11 @@ pub(crate) struct FuzzArgs {
     timeout: u64,
 }
 
-/// Operations of the short run: some 100,000 frees in less than half a minute.
+/// Operations without an option, and where each is traced on the debug kernel, which takes minutes.
+const OPERATIONS: u64 = 150_000;
+const TRACED_OPERATIONS: u64 = 8_000;
+
+/// Operations of the short run: some 80,000 frees in less than a minute.
 const SHORT_OPERATIONS: u64 = 20_000;
 
 /// Rounds of a storm: with so many one leak in 10,000 frees is met in a short run.
@@ -116,12 +126,6 @@ pub(crate) fn run(
     sequence: Sequence,
     output: Program,
 ) -> Result<guest::Outcome> {
-    let mut files = guest::base_files(tree, kernel, &[])?;
-    for program in fuzzer {
-        files.add(&program.path, &format!("/usr/local/bin/{}", program.name))?;
-    }
-    let mut machine = MachineArgs::for_tests(2, sequence.timeout);
-    machine.region = Some(REGION_BYTES);
     let mut command = vec!["fuzz".to_owned()];
     for (option, value) in [
         ("seed", sequence.seed),
@@ -132,6 +136,26 @@ pub(crate) fn run(
         command.push(format!("--{option}={value}"));
     }
     command.extend(sequence.coverage.then(|| "--coverage".to_owned()));
+    let machine = MachineArgs {
+        region: Some(REGION_BYTES),
+        ..MachineArgs::for_tests(2, sequence.timeout)
+    };
+    run_on(tree, kernel, fuzzer, machine, command, output)
+}
+
+/// Has a machine run the fuzzer's command.
+fn run_on(
+    tree: &Context,
+    kernel: &Kernel,
+    fuzzer: &[programs::Program],
+    machine: MachineArgs,
+    command: Vec<String>,
+    output: Program,
+) -> Result<guest::Outcome> {
+    let mut files = guest::base_files(tree, kernel, &[])?;
+    for program in fuzzer {
+        files.add(&program.path, &format!("/usr/local/bin/{}", program.name))?;
+    }
     let job = Job {
         command,
         files,
@@ -165,7 +189,10 @@ pub(crate) fn main(context: &Context, args: &FuzzArgs) -> Result<i32> {
     let fuzzer = programs::fuzz(context)?;
     let sequence = Sequence {
         seed: args.seed,
-        operations: args.operations,
+        operations: args.operations.unwrap_or(match args.coverage {
+            true => TRACED_OPERATIONS,
+            false => OPERATIONS,
+        }),
         storm_rounds: args.storm_rounds.unwrap_or(rounds),
         races: args.races,
         timeout: args.timeout,
@@ -199,21 +226,37 @@ fn run_for_coverage(
     let places = places::of_module(&module, &sources, &scratch)?;
 
     let reached = Arc::new(Mutex::new(BTreeSet::new()));
-    let shared = Arc::clone(&reached);
-    let keep = move |line: &str| match (coverage::offsets(line), shared.lock()) {
-        (Some(offsets), Ok(mut reached)) => reached.extend(offsets),
-        _ => println!("{line}"),
+    let output = || {
+        let shared = Arc::clone(&reached);
+        let keep = move |line: &str| match (coverage::offsets(line), shared.lock()) {
+            (Some(offsets), Ok(mut reached)) => reached.extend(offsets),
+            _ => println!("{line}"),
+        };
+        Program::Lines(Box::new(keep))
     };
-    let output = Program::Lines(Box::new(keep));
-    let outcome = run(context, kernel, fuzzer, sequence, output)?;
+    let mut outcome = run(context, kernel, fuzzer, sequence, output())?;
+    if matches!(outcome, Ok(0)) {
+        // What the driver refuses of a device tree needs a board with that.
+        let machine = MachineArgs {
+            dts: Some(context.root.join(WRONG_NODES)),
+            ..MachineArgs::for_tests(2, sequence.timeout)
+        };
+        let command = ["fuzz", "--coverage", "--wrong-nodes"].map(str::to_owned);
+        let command = command.to_vec();
+        outcome = run_on(context, kernel, fuzzer, machine, command, output())?;
+    }
 
     let reached = reached.lock().map(|set| set.clone()).unwrap_or_default();
-    let (report, branches) = Coverage::new(&sources, places, &reached)?.report();
+    let coverage = Coverage::new(&sources, places, &reached)?;
+    let (report, branches) = coverage.report();
     let file = context.target.join("coverage-branches.txt");
     fs::write(&file, branches)?;
     println!(
         "\n{report}\nbranches not taken of other lines: {}",
         file.display()
     );
+    if matches!(outcome, Ok(0)) {
+        coverage.judge()?;
+    }
     Ok(outcome)
 }

@@ -16,9 +16,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const KCOV: &str = "/sys/kernel/debug/kcov";
 const TEXT: &str = "/sys/module/fpgamem/sections/.text";
 
-/// `KCOV_INIT_TRACE`, `KCOV_ENABLE` and the mode that traces instructions, of `linux/kcov.h`.
+/// `KCOV_INIT_TRACE`, `KCOV_ENABLE`, `KCOV_DISABLE` and the mode that traces instructions, of `linux/kcov.h`.
 const INIT_TRACE: u64 = 0x8008_6301;
 const ENABLE: u64 = 0x6364;
+const DISABLE: u64 = 0x6365;
 const TRACE_PC: u64 = 0;
 
 /// Words of a thread's trace, the first of which is the number of those that follow.
@@ -35,11 +36,30 @@ const PER_LINE: usize = 16;
 /// Where the driver's code begins; 0 unless coverage is wanted.
 static TEXT_START: AtomicU64 = AtomicU64::new(0);
 
-/// From now on threads trace themselves.
-pub(crate) fn prepare() -> Result<(), String> {
+/// Where the module's code begins now.
+fn text_start() -> Result<u64, String> {
     let text = std::fs::read_to_string(TEXT).map_err(|error| format!("{TEXT}: {error}"))?;
     let digits = text.trim().trim_start_matches("0x");
-    let start = u64::from_str_radix(digits, 16).map_err(|error| format!("{TEXT}: {error}"))?;
+    u64::from_str_radix(digits, 16).map_err(|error| format!("{TEXT}: {error}"))
+}
+
+/// The module has been loaded again, with its code somewhere else. What was reached before must have been
+/// collected.
+pub(crate) fn moved() -> Result<(), String> {
+    if is_wanted() {
+        TEXT_START.store(text_start()?, Ordering::Relaxed);
+    }
+    Ok(())
+}
+
+/// Whether threads trace themselves.
+fn is_wanted() -> bool {
+    TEXT_START.load(Ordering::Relaxed) != 0
+}
+
+/// From now on threads trace themselves.
+pub(crate) fn prepare() -> Result<(), String> {
+    let start = text_start()?;
     let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE;
     let mapped = sys::map(REACHED, REACHED_BYTES, flags, u64::MAX);
     mapped.map_err(|errno| format!("memory for the coverage: {errno}"))?;
@@ -57,7 +77,7 @@ pub(crate) struct Trace {
 impl Trace {
     /// Traces this thread, which has no trace yet; `None` unless coverage is wanted.
     pub(crate) fn start() -> Result<Option<Self>, Errno> {
-        if TEXT_START.load(Ordering::Relaxed) == 0 {
+        if !is_wanted() {
             return Ok(None);
         }
         let file = nix::fcntl::open(KCOV, OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
@@ -88,6 +108,8 @@ impl Trace {
 impl Drop for Trace {
     /// Lets go of the trace, which may be that of the process of which this one is a copy.
     fn drop(&mut self) {
+        // Of another process's trace nothing comes of it.
+        let _ = ioctl(self.descriptor, DISABLE, 0);
         let calls = [
             (libc::SYS_munmap, [self.area, TRACE_BYTES, 0, 0, 0, 0]),
             (libc::SYS_close, [self.descriptor, 0, 0, 0, 0, 0]),
@@ -105,7 +127,7 @@ fn ioctl(descriptor: u64, command: u64, argument: u64) -> Result<u64, Errno> {
 
 /// Prints the offsets of all that was reached, for `cargo xtask fuzz`.
 pub(crate) fn print() {
-    if TEXT_START.load(Ordering::Relaxed) == 0 {
+    if !is_wanted() {
         return;
     }
     let reached = (0..INSTRUCTIONS).filter(|i| sys::load(REACHED + i * 8) != 0);

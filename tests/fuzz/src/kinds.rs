@@ -21,7 +21,7 @@ kinds! {
     Info 24 Alloc 110 Free 60 Query 24 UserToPhys 25 PhysToUser 25 Flush 24 Invalidate 24 Sync 24
     SetOwner 24 Quiet 24 UnknownCommand 24 BadPointer 24 MapNew 90 MapHandle 60 MapFixed 38
     Unmap 110 Remap 34 Protect 36 Advise 34 Load 38 Store 60 Digest 44 Fork 25 Start 25 Exit 25
-    Kill 25 Open 30 Duplicate 28 Close 35 Pass 26 Fdinfo 26 Debugfs 23 Zdma 24 Storm 34
+    Kill 25 Open 30 Duplicate 28 Close 35 Pass 26 Fdinfo 26 Debugfs 23 Zdma 24 Storm 44
     MapStatus 34 StatusWord 84 OpenPaddle 34 MapRegisters 60 UnmapOther 50 PaddleSync 52
     PaddleSyncB 26 PaddleAsk 34 Inspect 40 Accelerator 24 Accelerate 80 UseHold 30
 }

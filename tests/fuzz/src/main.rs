@@ -20,6 +20,8 @@ mod choices;
 mod commands;
 mod coverage;
 mod descriptors;
+mod doors;
+mod faults;
 mod finale;
 mod fuzzer;
 mod ioctls;
@@ -44,6 +46,7 @@ mod translations;
 mod worker;
 
 use clap::Parser;
+use coverage::Trace;
 use std::process::ExitCode;
 
 /// Random operations on /dev/fpgamem0, compared with a model.
@@ -64,6 +67,26 @@ struct Args {
     /// Tell which code of the driver was reached, by KCOV
     #[arg(long)]
     coverage: bool,
+    /// Only bind the devices of a board whose pool nodes are wrong
+    #[arg(long)]
+    wrong_nodes: bool,
+}
+
+fn run(args: &Args) -> Result<(), String> {
+    if !args.wrong_nodes {
+        fuzzer::run(args)?;
+        race::run(args.seed, args.races)?;
+    }
+    let trace = Trace::start().map_err(|errno| format!("KCOV: {errno}"))?;
+    match trace {
+        Some(trace) if args.wrong_nodes => doors::bind_wrong_nodes(&trace),
+        Some(trace) => {
+            faults::run(&trace);
+            doors::run(&trace);
+            Ok(())
+        }
+        None => Ok(()),
+    }
 }
 
 fn main() -> ExitCode {
@@ -75,7 +98,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     }
-    let result = fuzzer::run(&args).and_then(|()| race::run(args.seed, args.races));
+    let result = run(&args);
     coverage::print();
     match result {
         Ok(()) => ExitCode::SUCCESS,

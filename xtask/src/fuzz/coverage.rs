@@ -8,7 +8,9 @@ use std::path::Path;
 
 use anyhow::{bail, Result};
 
-use super::places::Place;
+use super::calls::Never;
+use super::places::{Frame, Place};
+use super::unseen::{Unseen, UNSEEN};
 
 /// How the fuzzer's lines with offsets of reached instructions begin.
 const PREFIX: &str = "reached: ";
@@ -35,12 +37,18 @@ impl<'a> Coverage<'a> {
         offsets: &BTreeSet<u64>,
     ) -> Result<Self> {
         let known: BTreeSet<u64> = places.iter().map(|place| place.offset).collect();
-        let strange = offsets.difference(&known).count();
-        if offsets.is_empty() || strange > 0 {
+        // What lies behind the driver's code is another module's.
+        let last = known.last().copied().unwrap_or(0);
+        let strange: Vec<_> = offsets.difference(&known).filter(|o| **o <= last).collect();
+        if offsets.is_empty() || !strange.is_empty() {
             bail!(
-                "KCOV tells {} places, {strange} of which this driver lacks",
+                "KCOV tells {} places, of which this driver lacks {strange:x?}",
                 offsets.len()
             );
+        }
+        let never = |place: &&Place| place.never.is_some() && offsets.contains(&place.offset);
+        if let Some(place) = places.iter().find(never) {
+            bail!("{place:?} cannot be reached, but was");
         }
         let with = |place: Place| {
             let reached = offsets.contains(&place.offset);
@@ -50,35 +58,51 @@ impl<'a> Coverage<'a> {
         Ok(Self { driver, places })
     }
 
-    /// The report: totals, commands, and the lines that were not reached. The second part is about
-    /// the branches of other lines.
+    /// The report: totals, files, and the lines that were not reached. The second part is about the
+    /// branches of other lines.
     pub(super) fn report(&self) -> (String, String) {
-        let checks = self.places.iter().filter(|(place, _)| place.panics);
-        let (checks, all) = (checks.count(), self.places.len());
+        let never = |why| {
+            let such = |(place, _): &&(Place, bool)| place.never == Some(why);
+            self.places.iter().filter(such).count()
+        };
+        let (panics, unused) = (never(Never::Panics), never(Never::Unused));
+        let all = self.places.len() - panics - unused;
         let reached = self.places.iter().filter(|(_, reached)| *reached).count();
+        let unseen = self.unreached().filter(|place| is_unseen(place)).count();
         let mut text = format!(
-            "KCOV: {reached} of {all} instrumented places of the driver reached, \
-             beside {checks} that panic\n"
+            "KCOV: {reached} of {all} instrumented places of the driver reached, {unseen} are where KCOV \
+             does not see; {panics} more panic, {unused} are in functions that nothing calls\n"
         );
-        for (what, wanted) in [("reached", true), ("NOT reached", false)] {
-            let commands = self.commands();
-            let names = commands.iter().filter(|(_, reached)| *reached == wanted);
-            let names: Vec<&str> = names.map(|(name, _)| name.as_str()).collect();
-            text.push_str(&format!("commands {what}: {}\n", names.join(" ")));
+        text.push_str("\nplaces reached, not seen, and all, by file:\n");
+        for (
+            file,
+            Counts {
+                reached,
+                unseen,
+                all,
+            },
+        ) in self.files()
+        {
+            text.push_str(&format!("{reached:6} {unseen:4} {all:4}  {file}\n"));
         }
-        text.push_str("\nplaces reached, and all, by file:\n");
-        for (file, (reached, all)) in self.files() {
-            text.push_str(&format!("{reached:6} {all:4}  {file}\n"));
+        text.push_str("\nfunctions that KCOV does not see, or not wholly:\n");
+        for Unseen {
+            file,
+            function,
+            why,
+        } in UNSEEN
+        {
+            text.push_str(&format!("  {file} {function}: {why}\n"));
         }
-        text.push_str("\nlines of which nothing was reached:\n");
+        text.push_str("\nother lines of which nothing was reached:\n");
         let mut branches = String::new();
-        for ((file, line), places) in self.lines() {
+        for ((file, line, function), places) in self.lines() {
             let source = self.source(file, line);
             if !source.is_empty() && !source.contains(char::is_alphanumeric) {
                 // The end of a scope, where values are dropped.
                 continue;
             }
-            let place = format!("  {file}:{line}: {source}\n");
+            let place = format!("  {file}:{line} {function}: {source}\n");
             if !places.values().any(|reached| *reached) {
                 text.push_str(&place);
                 continue;
@@ -90,64 +114,76 @@ impl<'a> Coverage<'a> {
         (text, branches)
     }
 
+    /// Says what is wrong: a file of which nothing was reached that KCOV sees, or a function of which
+    /// everything was reached that it is said not to see.
+    pub(super) fn judge(&self) -> Result<()> {
+        for (
+            file,
+            Counts {
+                reached,
+                unseen,
+                all,
+            },
+        ) in self.files()
+        {
+            if reached == 0 && unseen < all {
+                bail!("nothing of {file} was reached");
+            }
+        }
+        for unseen in UNSEEN {
+            let Unseen { file, function, .. } = unseen;
+            let is_it = |frame: &Frame| unseen.is(frame);
+            if !self.unreached().any(|place| place.frames.iter().any(is_it)) {
+                bail!(
+                    "all of {function} in {file} was reached, or it is gone: take it off the list"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Places that can be reached and were not.
+    fn unreached(&self) -> impl Iterator<Item = &Place> {
+        let places = self.places.iter();
+        let unreached = places.filter(|(place, reached)| !reached && place.never.is_none());
+        unreached.map(|(place, _)| place)
+    }
+
     /// Places by line of the driver, each with its column and innermost function, and whether it was
-    /// reached in any copy of the code. What panics is left out.
-    fn lines(&self) -> BTreeMap<(&str, u64), BTreeMap<String, bool>> {
+    /// reached in any copy of the code. What cannot be reached or seen is left out.
+    fn lines(&self) -> BTreeMap<Line<'_>, BTreeMap<String, bool>> {
         let mut lines = BTreeMap::<_, BTreeMap<String, bool>>::new();
-        for (place, reached) in self.places.iter().filter(|(place, _)| !place.panics) {
-            // Line 0 is code of the compiler's own, column 0 the start of a function, which may be a
-            // copy that nobody calls because all callers have their own.
+        let places = self.places.iter();
+        for (place, reached) in places.filter(|(place, _)| place.never.is_none()) {
+            // Line 0 is code of the compiler's own, column 0 the start of a function.
             let frames = &mut place.frames.iter().filter(|frame| frame.line > 0);
             let Some(frame) = frames.next().filter(|frame| frame.column > 0) else {
                 continue;
             };
-            let line = lines.entry((frame.file.as_str(), frame.line)).or_default();
+            if !reached && is_unseen(place) {
+                continue;
+            }
+            let line = (frame.file.as_str(), frame.line, frame.function.as_str());
+            let line = lines.entry(line).or_default();
             let name = format!("column {}, {}", frame.column, place.innermost);
             *line.entry(name).or_insert(false) |= reached;
         }
         lines
     }
 
-    /// Reached places and all places of each file.
-    fn files(&self) -> BTreeMap<&str, (u32, u32)> {
-        let mut files = BTreeMap::<_, (u32, u32)>::new();
-        for (place, reached) in self.places.iter().filter(|(place, _)| !place.panics) {
+    /// The places of each file.
+    fn files(&self) -> BTreeMap<&str, Counts> {
+        let mut files = BTreeMap::<_, Counts>::new();
+        let places = self.places.iter();
+        for (place, reached) in places.filter(|(place, _)| place.never.is_none()) {
             let first = place.frames.first();
             let file = first.map_or("(other crates)", |frame| &frame.file);
             let counts = files.entry(file).or_default();
-            counts.0 += u32::from(*reached);
-            counts.1 += 1;
+            counts.reached += u32::from(*reached);
+            counts.unseen += u32::from(!reached && is_unseen(place));
+            counts.all += 1;
         }
         files
-    }
-
-    /// The commands of ioctl, in the order of the sources, and whether each was reached; those that
-    /// the compiler does not tell apart from others are in parentheses.
-    fn commands(&self) -> Vec<(String, bool)> {
-        let mut lines = BTreeMap::<(&str, u64), bool>::new();
-        for (place, reached) in &self.places {
-            for frame in &place.frames {
-                let line = lines.entry((frame.file.as_str(), frame.line));
-                *line.or_insert(false) |= reached;
-            }
-        }
-        let files: BTreeSet<&str> = lines.keys().map(|(file, _)| *file).collect();
-        let mut commands = Vec::new();
-        for file in files {
-            let source = fs::read_to_string(self.driver.join(file)).unwrap_or_default();
-            for (line, text) in (1..).zip(source.lines()) {
-                let pattern = text.split_once("=>").map_or("", |(pattern, _)| pattern);
-                let reached = lines.get(&(file, line));
-                for name in names_of_commands(pattern) {
-                    let name = match reached {
-                        Some(_) => name.to_owned(),
-                        None => format!("({name})"),
-                    };
-                    commands.push((name, reached.is_some_and(|reached| *reached)));
-                }
-            }
-        }
-        commands
     }
 
     fn source(&self, file: &str, line: u64) -> String {
@@ -158,50 +194,89 @@ impl<'a> Coverage<'a> {
     }
 }
 
-/// Names in a pattern that are commands of ioctl.
-fn names_of_commands(pattern: &str) -> impl Iterator<Item = &str> {
-    let words = pattern.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-    words.filter(|word| {
-        ["IOC_", "A_", "B_", "OLD_"]
-            .iter()
-            .any(|p| word.starts_with(p))
-    })
+/// A line: file, number and function.
+type Line<'a> = (&'a str, u64, &'a str);
+
+/// Places of a file.
+#[derive(Default)]
+struct Counts {
+    reached: u32,
+    unseen: u32,
+    all: u32,
+}
+
+/// Whether a place is part of a function that KCOV does not see.
+fn is_unseen(place: &Place) -> bool {
+    let listed = |frame: &Frame| UNSEEN.iter().any(|unseen| unseen.is(frame));
+    place.frames.iter().any(listed)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::places::Frame;
     use super::*;
 
-    fn place(offset: u64, line: u64, panics: bool) -> Place {
+    fn place(offset: u64, line: u64, never: Option<Never>) -> Place {
         let frame = Frame {
             file: "file.rs".to_owned(),
             line,
             column: 1,
+            function: "f".to_owned(),
         };
         Place {
             offset,
             innermost: "g".to_owned(),
             frames: vec![frame],
-            panics,
+            never,
         }
     }
 
     #[test]
     fn a_line_that_was_not_reached_is_named() {
-        let places = vec![place(4, 7, false), place(8, 9, false), place(12, 11, true)];
+        let places = vec![
+            place(4, 7, None),
+            place(8, 9, None),
+            place(12, 11, Some(Never::Panics)),
+        ];
         let offsets = BTreeSet::from([4]);
         let coverage = Coverage::new(Path::new("/nowhere"), places, &offsets).unwrap();
         let (text, _) = coverage.report();
-        assert!(text.contains("1 of 3") && text.contains("file.rs:9: "));
+        assert!(text.contains("1 of 2") && text.contains("file.rs:9 f: "));
         assert!(!text.contains("file.rs:7") && !text.contains("file.rs:11"));
     }
 
     #[test]
     fn offsets_of_another_driver_are_an_error() {
-        let places = || vec![place(4, 7, false)];
-        assert!(Coverage::new(Path::new("/"), places(), &BTreeSet::from([8])).is_err());
+        let places = || vec![place(4, 7, None)];
+        assert!(Coverage::new(Path::new("/"), places(), &BTreeSet::from([2])).is_err());
         assert!(Coverage::new(Path::new("/"), places(), &BTreeSet::new()).is_err());
+    }
+
+    #[test]
+    fn offsets_of_what_comes_after_the_driver_are_left_out() {
+        let offsets = BTreeSet::from([4, 8]);
+        let coverage = Coverage::new(Path::new("/"), vec![place(4, 7, None)], &offsets);
+        assert!(coverage.unwrap().report().0.contains("1 of 1"));
+    }
+
+    #[test]
+    fn a_file_without_a_reached_place_is_an_error() {
+        let judged = |offset: u64| {
+            let mut other = place(8, 9, None);
+            other.frames[0].file = "other.rs".to_owned();
+            let places = vec![place(4, 7, None), other];
+            let coverage = Coverage::new(Path::new("/"), places, &BTreeSet::from([offset]));
+            coverage.unwrap().judge().unwrap_err().to_string()
+        };
+        assert_eq!(judged(4), "nothing of other.rs was reached");
+        assert_eq!(judged(8), "nothing of file.rs was reached");
+    }
+
+    #[test]
+    fn a_function_that_is_gone_is_taken_off_the_list() {
+        let places = vec![place(4, 7, None)];
+        let coverage = Coverage::new(Path::new("/"), places, &BTreeSet::from([4])).unwrap();
+        let why = coverage.judge().unwrap_err().to_string();
+        assert!(why.contains(UNSEEN[0].function), "{why}");
     }
 
     #[test]
@@ -209,12 +284,5 @@ mod tests {
         assert_eq!(offsets("reached: 10 2c"), Some(vec![0x10, 0x2c]));
         assert_eq!(offsets("reached: x"), None);
         assert_eq!(offsets("10 operations"), None);
-    }
-
-    #[test]
-    fn commands_are_found_in_patterns() {
-        let names: Vec<_> = names_of_commands("abi::A_FLUSH | abi::OLD_FLUSH ").collect();
-        assert_eq!(names, ["A_FLUSH", "OLD_FLUSH"]);
-        assert_eq!(names_of_commands("Err(error)").count(), 0);
     }
 }
