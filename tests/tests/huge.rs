@@ -8,6 +8,7 @@
 
 use fpgamem_tests::abi::{self, Alloc};
 use fpgamem_tests::page_faults::faults_in;
+use fpgamem_tests::pattern::Random;
 use fpgamem_tests::{
     in_child, request, Balance, MapFlags, Mapping, MmapAdvise, Node, ProtFlags, PAGE, READ_WRITE,
 };
@@ -327,6 +328,32 @@ fn many_threads_first_use_it_at_once() {
             for place in places {
                 assert_eq!(mapping.load(place), round);
             }
+        }
+    });
+}
+
+/// A thread that has huge pages enters all of a table's, while another goes for the last of them, which by then
+/// are off.
+#[test]
+fn a_page_is_not_entered_where_a_huge_one_is_being_entered() {
+    let _balance = Balance::new();
+    let node = Node::open();
+    let buffer = node.alloc(request(16 * HUGE)).unwrap();
+    let last = buffer.alloc_bytes - HUGE;
+    in_child(|| {
+        let mut random = Random::new(SEED);
+        for round in 0..100 {
+            let mapping = node.map_buffer(&buffer).unwrap();
+            prctl::set_thp_disable(false).unwrap();
+            mapping.store_from_threads(&[0], round, || {
+                // Until the other one is somewhere between its choice of huge pages and the last of them.
+                for _ in 0..random.below(2_000) {
+                    std::hint::spin_loop();
+                }
+                prctl::set_thp_disable(true).unwrap();
+                mapping.store(last, round);
+            });
+            assert_eq!((mapping.load(0), mapping.load(last)), (round, round));
         }
     });
 }
