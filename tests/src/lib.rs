@@ -36,6 +36,7 @@ pub mod paddle;
 pub mod page_faults;
 pub mod pattern;
 pub mod pointers;
+pub mod processor;
 pub mod quarantine;
 pub mod replay;
 pub mod scrub_map;

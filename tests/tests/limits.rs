@@ -244,11 +244,12 @@ fn another_user_and_root_are_not_charged_for_it() {
 fn what_a_killed_user_had_is_its_own_again() {
     let _balance = Balance::new();
     let node = Node::open_hasty();
-    let _limit = UserLimit::new(BLOCK);
+    let block = node.info().unwrap().block_bytes;
+    let _limit = UserLimit::new(block);
     for _ in 0..3 {
         let mut child = Child::start(|link| {
             become_user(USERS[0]);
-            let _held = node.map(BLOCK).expect("the limit allows it");
+            let _held = node.map(block).expect("the limit allows it");
             link.send(1);
             link.receive();
         });

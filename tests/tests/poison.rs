@@ -14,7 +14,8 @@ use fpgamem_tests::zdma::Zdma;
 use fpgamem_tests::{eventually, Balance, Mapping, Node};
 use std::io::Write;
 
-const BLOCK: u64 = 16384;
+/// Bytes in a block of the pool without quarantine.
+const BLOCK: u64 = 256 << 10;
 
 /// Whether the driver poisons free blocks: kernels with kmemleak are those with debug assertions.
 fn is_watched() -> bool {
