@@ -226,6 +226,25 @@ fn an_alignment_that_no_free_address_has_is_out_of_memory() {
 }
 
 #[test]
+fn an_alignment_is_one_of_physical_addresses() {
+    // No address of this pool has a larger alignment than its first one, which is not 0.
+    let node = Node::open_hasty();
+    let first = node.info().unwrap().phys_addr;
+    let largest = 1 << first.trailing_zeros();
+    assert!(largest < abi::MAX_ALIGN, "{first:#x}");
+    let with = |align| {
+        node.alloc(Alloc {
+            align,
+            ..request(PAGE)
+        })
+    };
+    let buffer = with(largest).unwrap();
+    assert_eq!(buffer.phys_addr, first);
+    node.free(buffer.handle).unwrap();
+    assert_eq!(with(2 * largest).map(drop), Err(Errno::ENOMEM));
+}
+
+#[test]
 fn small_alignments_count_as_the_block() {
     let _balance = Balance::new();
     let node = Node::open();
