@@ -8,6 +8,7 @@
 
 use fpgamem_tests::abi::{self, Alloc};
 use fpgamem_tests::driver::Unbound;
+use fpgamem_tests::quarantine::{quarantine, Ward};
 use fpgamem_tests::{
     block_map, node, request, Balance, Child, Errno, Exit, MapFlags, Mapping, Node, PAGE,
     READ_WRITE,
@@ -53,6 +54,8 @@ fn the_device_can_be_unbound_while_its_memory_is_written() {
 
 #[test]
 fn the_device_can_be_unbound_while_others_open_and_allocate() {
+    // Those who are killed may leave something in quarantine.
+    let _ward = Ward::new();
     let balance = Balance::new();
     let users: Vec<_> = (0..3)
         .map(|_| {
@@ -136,4 +139,50 @@ fn an_allocation_that_began_before_the_device_was_unbound_escapes_no_count() {
     late.succeed();
     punch.succeed();
     balance.expect_held(0);
+}
+
+#[test]
+fn an_allocation_that_waits_while_the_pool_ends_gets_no_block_of_it() {
+    let _ward = Ward::new();
+    let _balance = Balance::of_an_empty_pool();
+    // The one place that it will do with is quarantined.
+    let wanted = Alloc {
+        align: abi::MAX_ALIGN,
+        ..request(PAGE)
+    };
+    let mut refused = 0;
+    for _ in 0..10 {
+        let node = Node::open();
+        let place = quarantine(&node, PAGE);
+        let mut late = Child::start(|link| {
+            let node = Node::open();
+            link.send(0);
+            match node.alloc(wanted) {
+                Ok(buffer) => link.send(buffer.phys_addr),
+                Err(error) => {
+                    assert_eq!(error, Errno::ENODEV);
+                    link.send(0);
+                }
+            }
+            link.receive();
+        });
+        late.link.receive();
+        std::thread::sleep(Duration::from_millis(20));
+        // It does not learn of this before it looks again.
+        node.quiet().unwrap();
+        Unbound::new().bind();
+        match late.link.receive() {
+            0 => refused += 1,
+            phys_addr => {
+                assert_eq!(phys_addr, place);
+                assert!(
+                    block_map::line_of(phys_addr).is_some(),
+                    "{phys_addr:#x} has two owners"
+                );
+            }
+        }
+        late.link.send(0);
+        late.succeed();
+    }
+    assert_ne!(refused, 0, "the pool never ended before the wait did");
 }
