@@ -57,6 +57,7 @@ pub(crate) fn many(
     maintain(pool, operation, &targets)
 }
 
+#[inline(always)]
 fn maintain(pool: &Pool, operation: Operation, targets: &[Target]) -> Result {
     let mut lines = 0u64;
     for (nth, target) in targets.iter().enumerate() {
@@ -74,6 +75,7 @@ fn maintain(pool: &Pool, operation: Operation, targets: &[Target]) -> Result {
 }
 
 /// Finds the buffer that a range lies in, and checks that it does so wholly.
+#[inline(always)]
 fn resolve(file: &OpenFile, pool: &Pool, range: &abi::Range) -> Result<Target> {
     if range.len == 0 || range.reserved != 0 {
         return Err(EINVAL);

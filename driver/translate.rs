@@ -69,7 +69,7 @@ impl Place<'_> {
 
 /// Bytes from `address` on that one buffer maps without a gap, across VMAs; counting stops once
 /// there are `enough`.
-#[inline]
+#[inline(always)]
 fn contiguous(
     pool: &Pool,
     guard: &MmapReadGuard<'_>,
@@ -117,6 +117,7 @@ fn contiguous_vmas(
 /// # Errors
 ///
 /// `EFAULT` if no one buffer of this pool does.
+#[inline(always)]
 pub(crate) fn buffer_behind(pool: &Pool, address: usize, len: u64) -> Result<(Arc<Buffer>, u64)> {
     let task = current!();
     let guard = task.mm().ok_or(EFAULT)?.mmap_read_lock();

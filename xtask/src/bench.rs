@@ -27,6 +27,7 @@ use crate::guest_tests::Report;
 use crate::initramfs::Files;
 use crate::kernel::{self, Kernel, KernelArgs};
 use crate::programs;
+use crate::u_dma_buf;
 use crate::ui::Step;
 
 use peer::Peer;
@@ -61,18 +62,22 @@ pub(crate) struct BenchArgs {
     /// program prints. Each of both may be followed by arguments of its own
     #[arg(long, value_name = "MODULE.ko:PROGRAM")]
     peer: Vec<Peer>,
+    /// Compare with u-dma-buf too: a checkout of it (ikwzm/udmabuf), 5.x; nothing in it is changed
+    #[arg(long, value_name = "DIR")]
+    u_dma_buf: Option<PathBuf>,
     /// Measure the algorithms that run without a board too, by criterion
     #[arg(long)]
     host: bool,
     /// Measure only what `cargo xtask test` compares, and make it what is compared with
-    #[arg(long, conflicts_with_all = ["json", "svg", "peer", "host"])]
+    #[arg(long, conflicts_with_all = ["json", "svg", "peer", "u_dma_buf", "host"])]
     update_baseline: bool,
 }
 
 /// Measures and prints; the exit status for the process.
 pub(crate) fn main(context: &Context, args: &BenchArgs) -> Result<i32> {
     let kernel = kernel::build(context, &args.kernel)?;
-    let files = guest::base_files(context, &kernel, &programs::examples(context)?)?;
+    let programs = programs::examples(context)?;
+    let files = guest::base_files(context, &kernel, &programs)?;
     if args.update_baseline {
         return update_baseline(context, &kernel, &files);
     }
@@ -81,7 +86,14 @@ pub(crate) fn main(context: &Context, args: &BenchArgs) -> Result<i32> {
     let mut lines = own.twice(context, &kernel)?;
     lines.extend(Measuring::of_processes(files.clone()).twice(context, &kernel)?);
     lines.extend(held);
-    for peer in &args.peer {
+    let mut peers = args.peer.clone();
+    if let Some(source) = &args.u_dma_buf {
+        let bench = programs.iter().find(|program| program.name == "bench");
+        let bench = bench.context("there is no program bench")?;
+        let module = u_dma_buf::build(context, &kernel, source)?;
+        peers.push(Peer::u_dma_buf(module, bench.path.clone()));
+    }
+    for peer in &peers {
         let mut files = files.clone();
         let command = peer.add(&mut files)?;
         lines.extend(Measuring::new("a peer", &[&command], files).twice(context, &kernel)?);

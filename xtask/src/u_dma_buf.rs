@@ -42,12 +42,8 @@ pub(crate) struct UDmaBufArgs {
 
 /// `cargo xtask u-dma-buf`: the exit status for the process.
 pub(crate) fn main(context: &Context, args: &UDmaBufArgs) -> Result<i32> {
-    let folder = context.target.join("u-dma-buf");
-    fs::create_dir_all(&folder)?;
-    // Two runs at once take turns.
-    let _lock = cache::lock(&folder.join("lock"))?;
     let kernel = kernel::build(context, &args.kernel)?;
-    let module = build(context, &kernel, &args.source, &folder)?;
+    let module = build(context, &kernel, &args.source)?;
     let mut files = guest::base_files(context, &kernel, &programs::examples(context)?)?;
     files.add(&module, "/usr/local/lib/u-dma-buf.ko")?;
     let job = Job {
@@ -65,10 +61,13 @@ pub(crate) fn main(context: &Context, args: &UDmaBufArgs) -> Result<i32> {
     }
 }
 
-/// Builds a copy of the checkout's module against a kernel, and gives the module.
-fn build(context: &Context, kernel: &Kernel, source: &Path, folder: &Path) -> Result<PathBuf> {
+/// Builds a copy of a checkout's module against a kernel, and gives the module.
+pub(crate) fn build(context: &Context, kernel: &Kernel, source: &Path) -> Result<PathBuf> {
+    let folder = context.target.join("u-dma-buf");
     let copy = folder.join(&kernel.id);
     fs::create_dir_all(&copy)?;
+    // Two runs at once take turns.
+    let _lock = cache::lock(&folder.join("lock"))?;
     for name in SOURCES {
         fs::copy(source.join(name), copy.join(name)).with_context(|| {
             format!(

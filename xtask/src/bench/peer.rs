@@ -51,6 +51,18 @@ impl FromStr for Peer {
 }
 
 impl Peer {
+    /// The module of u-dma-buf, with a buffer of the largest size that is measured, and the program that
+    /// measures ours.
+    pub(crate) fn u_dma_buf(module: PathBuf, bench: PathBuf) -> Self {
+        let words = |words: [&str; 2]| words.map(str::to_owned).to_vec();
+        Self {
+            module,
+            parameters: vec![format!("udmabuf0={}", 64 << 20)],
+            program: bench,
+            arguments: words(["u-dma-buf", "/dev/udmabuf0"]),
+        }
+    }
+
     /// Puts both into the guest, and returns the line of shell that measures.
     pub(crate) fn add(&self, files: &mut Files) -> Result<String> {
         files.add(&self.module, MODULE)?;

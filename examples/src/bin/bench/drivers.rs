@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Where buffers come from: the driver of this project, or a heap of the kernel.
+//! Where buffers come from: the driver of this project, a heap of the kernel, or u-dma-buf.
 
 use crate::raw::{self, Mapping};
 use crate::sample::{measure, Sample};
@@ -17,6 +17,8 @@ const HEAPS: &str = "/dev/dma_heap";
 pub(crate) enum Driver {
     Fpgamem(File),
     Heap(&'static str, File),
+    /// A node, which is one buffer.
+    UDmaBuf(File),
 }
 
 /// A buffer that is not mapped.
@@ -24,6 +26,8 @@ pub(crate) enum Driver {
 pub(crate) enum Buffer {
     Handle(u32, u64),
     DmaBuf(OwnedFd),
+    /// The beginning of the one that there is.
+    Whole,
 }
 
 impl Driver {
@@ -32,6 +36,7 @@ impl Driver {
         match self {
             Self::Fpgamem(_) => "fpgamem",
             Self::Heap(name, _) => name,
+            Self::UDmaBuf(_) => "u-dma-buf",
         }
     }
 
@@ -42,6 +47,7 @@ impl Driver {
                 Buffer::Handle(alloc.handle, alloc.mmap_offset)
             }
             Self::Heap(_, heap) => Buffer::DmaBuf(raw::heap_alloc(heap, bytes)?),
+            Self::UDmaBuf(_) => Buffer::Whole,
         })
     }
 
@@ -50,6 +56,7 @@ impl Driver {
             (Self::Fpgamem(device), Buffer::Handle(_, offset)) => {
                 Mapping::new(device, bytes, *offset)
             }
+            (Self::UDmaBuf(node), Buffer::Whole) => Mapping::new(node, bytes, 0),
             (_, Buffer::DmaBuf(dma_buf)) => Mapping::new(dma_buf, bytes, 0),
             _ => Err(io::ErrorKind::InvalidInput.into()),
         }
@@ -81,8 +88,8 @@ impl Driver {
     /// The life of one buffer in one piece, as short as the driver allows.
     pub(crate) fn life(&self, bytes: usize) -> io::Result<()> {
         let (mapping, buffer) = match self {
-            // It allocates.
-            Self::Fpgamem(device) => (Mapping::new(device, bytes, 0)?, None),
+            // It allocates, or nothing does.
+            Self::Fpgamem(node) | Self::UDmaBuf(node) => (Mapping::new(node, bytes, 0)?, None),
             Self::Heap(..) => {
                 let buffer = self.alloc(bytes)?;
                 (self.map(&buffer, bytes)?, Some(buffer))

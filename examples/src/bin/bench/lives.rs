@@ -23,7 +23,7 @@ const SUSTAINED: u64 = 8;
 pub(crate) fn sizes(driver: &Driver, path: &Path, stats: &Stats) -> Result<(), Box<dyn Error>> {
     let ready = || match driver {
         Driver::Fpgamem(_) => stats.settle(),
-        Driver::Heap(..) => Ok(()),
+        Driver::Heap(..) | Driver::UDmaBuf(_) => Ok(()),
     };
     for bytes in SIZES {
         let failed = |e| format!("{} with {bytes} bytes: {e}", driver.name());

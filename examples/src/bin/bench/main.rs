@@ -19,6 +19,7 @@ mod raw;
 mod sample;
 mod syscalls;
 mod traces;
+mod u_dma_buf;
 
 use clap::{Parser, Subcommand};
 use drivers::{heaps, open, Driver};
@@ -44,7 +45,7 @@ const SIZES: [usize; 7] = [
 /// Measure what buffers of the driver and of the library cost, and those of the kernel's dma-buf heaps.
 ///
 /// Prints one JSON object a line. "instructions" is what the clock says: guest instructions under QEMU with
-/// -icount shift=0, nanoseconds elsewhere. Each figure is the least of five runs.
+/// -icount shift=0, nanoseconds elsewhere. Each figure is the least of eight runs.
 #[derive(Parser)]
 struct Arguments {
     /// The fpgamem node
@@ -67,6 +68,11 @@ enum Part {
         /// The heap in /dev/dma_heap that is contiguous, if it has an unusual name
         #[arg(long)]
         heap: Option<String>,
+    },
+    /// The buffer of a node of u-dma-buf 5.x
+    UDmaBuf {
+        /// The node
+        node: PathBuf,
     },
     /// The driver's buffers in one process and in several at the same time
     Processes {
@@ -111,6 +117,7 @@ fn measure_part(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         }
         Some(Part::Own) => own(path, &arguments.traces),
         Some(Part::Heaps { heap }) => others(path, heap.as_deref()),
+        Some(Part::UDmaBuf { node }) => u_dma_buf::compare(node),
         Some(Part::Processes { count }) => processes::compare(path, *count),
         Some(Part::Locks) => lives::for_locks(path),
         Some(Part::Traced { what, bytes, turns }) => syscalls::child(*what, path, *bytes, *turns),

@@ -5,7 +5,7 @@
 use fpgamem_shared::abi;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr::{self, NonNull};
 
 mod ioctl {
@@ -22,6 +22,9 @@ mod ioctl {
     nix::ioctl_write_ptr!(flush, abi::IOC_TYPE, 6, abi::Range);
     nix::ioctl_none!(unknown, abi::IOC_TYPE, 0xff);
     nix::ioctl_write_ptr!(invalidate, abi::IOC_TYPE, 7, abi::Range);
+    nix::ioctl_read!(u_dma_buf_bytes, b'U', 2, u64);
+    nix::ioctl_write_ptr!(u_dma_buf_for_cpu, b'U', 5, u64);
+    nix::ioctl_write_ptr!(u_dma_buf_for_device, b'U', 6, u64);
 }
 
 /// Argument of `DMA_HEAP_IOCTL_ALLOC`, as `<linux/dma-heap.h>` has it.
@@ -49,19 +52,37 @@ const PAGE_BYTES: usize = 4096;
 impl Mapping {
     /// Maps `bytes` of a file from `offset` on, shared and writable.
     pub(crate) fn new(file: &impl AsRawFd, bytes: usize, offset: u64) -> io::Result<Self> {
-        let (protection, fd) = (libc::PROT_READ | libc::PROT_WRITE, file.as_raw_fd());
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
         let offset = libc::off_t::try_from(offset).map_err(|_| io::ErrorKind::InvalidInput)?;
-        // SAFETY: The kernel chooses a range that nothing uses yet.
-        let start = unsafe {
-            libc::mmap(
-                ptr::null_mut(),
-                bytes,
-                protection,
-                libc::MAP_SHARED,
-                fd,
-                offset,
-            )
+        Self::mmap(
+            bytes,
+            protection,
+            libc::MAP_SHARED,
+            file.as_raw_fd(),
+            offset,
+        )
+    }
+
+    /// A page without a file, which is not written to. Two of different `readable` are never one mapping.
+    pub(crate) fn empty(readable: bool) -> io::Result<Self> {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        let protection = if readable {
+            libc::PROT_READ
+        } else {
+            libc::PROT_NONE
         };
+        Self::mmap(PAGE_BYTES, protection, flags, -1, 0)
+    }
+
+    fn mmap(
+        bytes: usize,
+        protection: i32,
+        flags: i32,
+        fd: RawFd,
+        offset: libc::off_t,
+    ) -> io::Result<Self> {
+        // SAFETY: The kernel chooses a range that nothing uses yet.
+        let start = unsafe { libc::mmap(ptr::null_mut(), bytes, protection, flags, fd, offset) };
         if start == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
@@ -236,4 +257,33 @@ pub(crate) fn invalidate(device: &File, mapping: &Mapping) -> io::Result<()> {
     // SAFETY: The driver reads one range and keeps no pointer; it discards nothing that was written.
     unsafe { ioctl::invalidate(device.as_raw_fd(), &mapping.range()) }?;
     Ok(())
+}
+
+/// Length in bytes of the buffer of a node of u-dma-buf.
+pub(crate) fn u_dma_buf_bytes(node: &File) -> io::Result<u64> {
+    let mut bytes = 0;
+    // SAFETY: The driver writes one number and keeps no pointer.
+    unsafe { ioctl::u_dma_buf_bytes(node.as_raw_fd(), &mut bytes) }?;
+    Ok(bytes)
+}
+
+/// Cleans the cache lines of the first `bytes` of a node of u-dma-buf.
+pub(crate) fn u_dma_buf_for_device(node: &File, bytes: usize) -> io::Result<()> {
+    const TO_DEVICE: u64 = 1;
+    // SAFETY: The driver reads one number and keeps no pointer; cleaning changes no contents.
+    unsafe { ioctl::u_dma_buf_for_device(node.as_raw_fd(), &u_dma_buf_range(bytes, TO_DEVICE)) }?;
+    Ok(())
+}
+
+/// Invalidates the cache lines of the first `bytes` of a node of u-dma-buf, which nobody writes to.
+pub(crate) fn u_dma_buf_for_cpu(node: &File, bytes: usize) -> io::Result<()> {
+    const FROM_DEVICE: u64 = 2;
+    // SAFETY: The driver reads one number and keeps no pointer. What it discards belongs to no reference.
+    unsafe { ioctl::u_dma_buf_for_cpu(node.as_raw_fd(), &u_dma_buf_range(bytes, FROM_DEVICE)) }?;
+    Ok(())
+}
+
+/// How u-dma-buf is told a range from offset 0 on, of whole cache lines, with a direction.
+fn u_dma_buf_range(bytes: usize, direction: u64) -> u64 {
+    bytes as u64 | direction << 2 | 1
 }
