@@ -18,7 +18,6 @@ pub(super) mod steps;
 mod tournament;
 mod word;
 
-use core::ops::Range;
 
 use index::{Layout, MAX_BLOCKS};
 
@@ -80,12 +79,17 @@ impl BlockRange {
         self.start < other.end() && other.start < self.end()
     }
 
-    /// Where the words of a bitmap of blocks are that the run touches.
-    pub(super) fn word_indices(self) -> Range<usize> {
-        bits::indices([self.start, self.end()])
+    /// Whether the bits of all its blocks are set in a bitmap of blocks.
+    pub(super) fn is_set_in(self, words: &[u64]) -> bool {
+        bits::all_set(words, [self.start, self.end()])
     }
 
-    /// The same words: index of each and the mask of its blocks.
+    /// Sets or clears the bits of its blocks in a bitmap of blocks.
+    pub(super) fn write_to(self, words: &mut [u64], value: bool) {
+        bits::write(words, [self.start, self.end()], value);
+    }
+
+    /// The words of a bitmap of blocks that the run touches: index of each and the mask of its blocks.
     pub(super) fn word_masks(self) -> impl Iterator<Item = (u32, u64)> {
         bits::masks([self.start, self.end()])
     }

@@ -66,14 +66,14 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> ScrubMap<S> {
     /// Free blocks were allocated: the first longest run of those that must be cleared. Until they are freed,
     /// [`Self::next_unclean`] tells the others.
     pub fn take(&mut self, blocks: BlockRange) -> Option<BlockRange> {
+        if blocks.is_set_in(self.clean.as_ref()) {
+            // None of them is dirty.
+            self.nr_clean = self.nr_clean.saturating_sub(blocks.count());
+            return None;
+        }
         let (mut clean, mut dirty) = (0u32, 0u32);
         for (index, mask) in blocks.word_masks() {
             let found = word(&self.clean, index) & mask;
-            if found == u64::MAX {
-                // None of them is dirty.
-                clean = clean.saturating_add(BLOCKS_PER_WORD);
-                continue;
-            }
             clean = clean.saturating_add(found.count_ones());
             if let Some(word) = self.dirty.as_mut().get_mut(index as usize) {
                 dirty = dirty.saturating_add((*word & mask).count_ones());
@@ -82,7 +82,7 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> ScrubMap<S> {
         }
         self.nr_clean = self.nr_clean.saturating_sub(clean);
         self.nr_dirty = self.nr_dirty.saturating_sub(dirty);
-        (clean < blocks.count()).then(|| self.next_unclean(blocks))?
+        self.next_unclean(blocks)
     }
 
     /// The first longest run of blocks in `within` that are not clean.
@@ -100,13 +100,8 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> ScrubMap<S> {
 
     /// Allocated blocks were freed: they are dirty.
     pub fn free(&mut self, blocks: BlockRange) {
-        let clean = self.clean.as_mut().get_mut(blocks.word_indices());
-        let dirty = self.dirty.as_mut().get_mut(blocks.word_indices());
-        let words = clean.into_iter().flatten().zip(dirty.into_iter().flatten());
-        for ((clean, dirty), (_, mask)) in words.zip(blocks.word_masks()) {
-            *clean &= !mask;
-            *dirty |= mask;
-        }
+        blocks.write_to(self.clean.as_mut(), false);
+        blocks.write_to(self.dirty.as_mut(), true);
         self.nr_dirty = self.nr_dirty.saturating_add(blocks.count());
         self.lowest = self.lowest.min(blocks.start() / BLOCKS_PER_WORD);
     }

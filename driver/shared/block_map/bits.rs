@@ -114,12 +114,7 @@ impl BitsLayout {
 
     /// Whether all bits in `[first, end)` are set.
     pub(super) fn all_set(&self, words: &[u64], range: [u32; 2]) -> bool {
-        let words = words.get(indices(range)).unwrap_or_default();
-        let mut words = words.iter().zip(masks(range));
-        words.all(|(&word, (_, mask))| {
-            step();
-            word & mask == mask
-        })
+        all_set(words, range)
     }
 
     /// Sets or clears the bits in `[first, end)`.
@@ -132,10 +127,7 @@ impl BitsLayout {
                 break;
             };
             let were_zero = are_zero(touched);
-            for (word, (_, mask)) in touched.iter_mut().zip(masks([first, end])) {
-                step();
-                *word = if value { *word | mask } else { *word & !mask };
-            }
+            write_touched(touched, [first, end], value);
             // On the level above are the bits of these words. That of a whole word changes, and that of the
             // first and the last one if it is 0 now and was not, or the other way round.
             let ([first_was, last_was], [first_is, last_is]) = (were_zero, are_zero(touched));
@@ -158,6 +150,58 @@ fn highest(word: u64) -> u32 {
     (WORD_BITS - 1).wrapping_sub(word.leading_zeros())
 }
 
+/// Whether all bits in `[first, end)` are set, which are words of `words`.
+pub(super) fn all_set(words: &[u64], range: [u32; 2]) -> bool {
+    let [head, tail] = edges(range);
+    let has = |word: u64, mask: u64| {
+        step();
+        word & mask == mask
+    };
+    match words.get(indices(range)).unwrap_or_default() {
+        [] => true,
+        [only] => has(*only, head & tail),
+        [first, between @ .., last] => {
+            has(*first, head) && between.iter().all(|&word| has(word, u64::MAX)) && has(*last, tail)
+        }
+    }
+}
+
+/// Sets or clears the bits in `[first, end)`, if they are words of `words`.
+pub(super) fn write(words: &mut [u64], range: [u32; 2], value: bool) {
+    if let Some(touched) = words.get_mut(indices(range)) {
+        write_touched(touched, range, value);
+    }
+}
+
+/// [`write`] to the words that the bits are in.
+fn write_touched(touched: &mut [u64], range: [u32; 2], value: bool) {
+    let [head, tail] = edges(range);
+    let put = |word: &mut u64, mask: u64| {
+        step();
+        *word = if value { *word | mask } else { *word & !mask };
+    };
+    match touched {
+        [] => {}
+        [only] => put(only, head & tail),
+        [first, between @ .., last] => {
+            put(first, head);
+            for word in between {
+                step();
+                *word = if value { u64::MAX } else { 0 };
+            }
+            put(last, tail);
+        }
+    }
+}
+
+/// The mask of the bits of `[first, end)` in the first word that has one, and in the last; where those are
+/// the same word it has the bits that are in both.
+fn edges([first, end]: [u32; 2]) -> [u64; 2] {
+    let head = u64::MAX.wrapping_shl(first % WORD_BITS);
+    let tail = u64::MAX.wrapping_shr(end.wrapping_neg() % WORD_BITS);
+    [head, tail]
+}
+
 /// Where the words with a bit of `[first, end)` are.
 pub(super) fn indices([first, end]: [u32; 2]) -> Range<usize> {
     (first >> WORD_SHIFT) as usize..end.div_ceil(WORD_BITS) as usize
@@ -167,8 +211,7 @@ pub(super) fn indices([first, end]: [u32; 2]) -> Range<usize> {
 pub(super) fn masks([first, end]: [u32; 2]) -> impl Iterator<Item = (u32, u64)> {
     let nth_first = first >> WORD_SHIFT;
     let nth_last = end.wrapping_sub(1) >> WORD_SHIFT;
-    let from_first = u64::MAX.wrapping_shl(first % WORD_BITS);
-    let up_to_last = u64::MAX.wrapping_shr(end.wrapping_neg() % WORD_BITS);
+    let [from_first, up_to_last] = edges([first, end]);
     (nth_first..end.div_ceil(WORD_BITS)).map(move |nth| {
         let mut mask = u64::MAX;
         if nth == nth_first {
