@@ -18,7 +18,6 @@ pub(super) mod steps;
 mod tournament;
 mod word;
 
-
 use index::{Layout, MAX_BLOCKS};
 
 /// Number of alignments that an [`Alignment`] can express: 1, 2, 4, … 2^31 blocks.
