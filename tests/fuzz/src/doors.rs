@@ -4,9 +4,12 @@
 //! for.
 
 use crate::coverage::{self, Trace};
+use crate::fuzzer::same;
+use fpgamem_shared::paddle_abi as paddle;
 use fpgamem_tests::accelerator::{command, Bench, Probe};
 use fpgamem_tests::cgroup::Cgroup;
-use fpgamem_tests::{abi, driver, in_child, request, Errno, Node, PAGE};
+use fpgamem_tests::faults::errno;
+use fpgamem_tests::{abi, driver, in_child, request, Errno, MapFlags, Node, PAGE, READ_WRITE};
 use nix::kmod::{finit_module, ModuleInitFlags};
 use std::fs;
 use std::thread;
@@ -14,6 +17,10 @@ use std::time::Duration;
 
 /// The devices of nodes that are wrong have such names, with or without an address before it.
 const WRONG: &str = "bad-";
+
+/// There, the device of the good node, and one that cuts the same region in other blocks.
+const GOOD: &str = "good-pool";
+const OTHER: &str = "bad-region-in-use";
 
 /// Runs it all but [`bind_wrong_nodes`], in a pool that nobody uses.
 pub(crate) fn run(trace: &Trace) {
@@ -81,11 +88,24 @@ fn an_accelerator_leaves() {
         result
     };
     let nothing = Probe::default;
+    let one_byte = Probe {
+        len: 1,
+        ..Probe::default()
+    };
     thread::scope(|scope| {
         let call = || traced(&|| bench.call(command::WAIT, nothing()).map(drop));
         let call = scope.spawn(call);
         let arrived = bench.control(command::ARRIVED, nothing());
         arrived.expect("a call waits");
+        // The call is no licence for the memory of another process.
+        in_child(|| {
+            traced(&|| {
+                let stolen = bench.call(command::AS_OTHER, one_byte)?;
+                assert_eq!(stolen.result, -(Errno::EFAULT as i64));
+                Ok(())
+            })
+            .expect("the accelerator's driver is there");
+        });
         let leave = scope.spawn(|| traced(&|| bench.unregister()));
         thread::sleep(Duration::from_millis(300));
         let late = bench.call(command::RETURN, nothing()).map(drop);
@@ -134,6 +154,31 @@ pub(crate) fn bind_wrong_nodes(trace: &Trace) -> Result<(), String> {
         trace.collect();
     }
     println!("{refused} devices refused");
+    // Blocks of the good pool are held while a device comes that would cut them otherwise.
+    let held = Node::open().map(PAGE);
+    let held = held.map_err(|errno| format!("a buffer: {errno}"))?;
+    let paddles = Node::open_path("/dev/fpgadrv0");
+    let (flags, offset) = (MapFlags::MAP_SHARED, paddle::REGISTERS);
+    let registers = paddles.map_with(PAGE, READ_WRITE, flags, offset);
+    same(
+        "mmap of no registers",
+        Err(Errno::ENXIO),
+        registers.map(drop),
+    )?;
+    drop(paddles);
+    let fail = |error: std::io::Error| format!("binding: {error}");
+    driver::unbind(GOOD).map_err(fail)?;
+    let result = driver::bind(OTHER).map_err(errno);
+    same("binding what is held", Err(Errno::EBUSY), result)?;
+    trace.collect();
+    drop(held);
+    for device in [OTHER, GOOD] {
+        driver::bind(device).map_err(fail)?;
+        if device == OTHER {
+            driver::unbind(device).map_err(fail)?;
+        }
+        trace.collect();
+    }
     match refused {
         0 => Err("no device was refused: this board has no wrong nodes".to_owned()),
         _ => Ok(()),

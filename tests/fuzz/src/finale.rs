@@ -84,17 +84,19 @@ impl Fuzzer {
     /// until they are free.
     pub(crate) fn wait_for_quarantine(&mut self) -> Result<(), String> {
         let fail = |what: &'static str| move |errno: Errno| format!("{what}: {errno}");
-        let marked = self.node.alloc(request(1)).map_err(fail("ALLOC"))?;
-        let set = self.node.set_owner(marked.handle, abi::OWNER_DEVICE);
-        set.map_err(fail("SET_OWNER"))?;
-        self.node.free(marked.handle).map_err(fail("FREE"))?;
+        for _ in 0..2 {
+            let marked = self.node.alloc(request(1)).map_err(fail("ALLOC"))?;
+            let set = self.node.set_owner(marked.handle, abi::OWNER_DEVICE);
+            set.map_err(fail("SET_OWNER"))?;
+            self.node.free(marked.handle).map_err(fail("FREE"))?;
+        }
         let all = u64::from(self.model.nr_blocks) * self.model.block_bytes;
         let all = self.node.alloc(request(all));
         let all = all.map_err(fail("an allocation that has to wait"))?;
         self.node.free(all.handle).map_err(fail("FREE"))?;
-        self.model.counts.allocations += 2;
-        self.model.counts.frees += 2;
-        self.model.counts.quarantined += 1;
+        self.model.counts.allocations += 3;
+        self.model.counts.frees += 3;
+        self.model.counts.quarantined += 2;
         Ok(())
     }
 
