@@ -62,7 +62,7 @@ fn what_the_new_owner_writes_is_not_scrubbed() {
         }
         drop(again);
         when_all_is_scrubbed();
-        if caught == 10 {
+        if caught == 3 {
             return;
         }
     }
