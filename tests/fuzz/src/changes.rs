@@ -4,6 +4,9 @@
 
 use crate::fuzzer::{same, Fuzzer, Step};
 use crate::mappings::{EXEC, READ, WRITE};
+use crate::message::{Action, Request};
+use crate::model::blocks::HUGE;
+use crate::model::Vma;
 use crate::sys::PAGE;
 use fpgamem_tests::Errno;
 
@@ -67,7 +70,44 @@ impl Fuzzer {
         Ok(Some(expected.map(drop)))
     }
 
+    /// The longest mapping of all workers that may be written, if huge pages may map it.
+    fn huge_mapping(&self) -> Option<(u32, u64, Vma)> {
+        let processes = self.model.processes.iter();
+        let all = processes.flat_map(|(&process, of)| {
+            let vmas = of.vmas.iter();
+            vmas.map(move |(&start, &vma)| (process, start, vma))
+        });
+        let huge =
+            all.filter(|(_, start, vma)| vma.end - start >= HUGE && vma.protection == READ | WRITE);
+        huge.max_by_key(|(_, start, vma)| vma.end - start)
+    }
+
+    /// What a word was before a page near it is protected is what it is afterwards: a huge page that
+    /// maps both is replaced by pages.
+    fn split(&mut self, process: u32, start: u64, vma: Vma) -> Step {
+        let page = self.random.below((vma.end - start) / PAGE) * PAGE;
+        let near = page / HUGE * HUGE + self.random.below(HUGE / 8) * 8;
+        let past = near.min(vma.end - start - 8);
+        let value = 1 + self.random.below(u64::MAX - 1);
+        self.call(process, Request::new(Action::Store, &[start + past, value]))?;
+        if let Some(buffer) = self.model.buffers.get_mut(&vma.buffer) {
+            buffer.words.insert(vma.offset + past, value);
+        }
+        let args = [start + page, PAGE, READ.into()];
+        let result = self.syscall(process, libc::SYS_mprotect, &args)?;
+        same("mprotect", Ok(0), result)?;
+        let end = start + page + PAGE;
+        self.model
+            .change(process, start + page, end, |vma| vma.protection = READ);
+        let answer = self.call(process, Request::new(Action::Load, &[start + past]))?;
+        same("the word", Ok(value), answer.result)?;
+        Ok(Some(Ok(())))
+    }
+
     pub(crate) fn protect(&mut self) -> Step {
+        if let Some((process, start, vma)) = self.huge_mapping().filter(|_| self.chance(40)) {
+            return self.split(process, start, vma);
+        }
         let process = self.process();
         let Some((start, vma)) = self.mapping(process) else {
             return Ok(None);
