@@ -69,6 +69,7 @@ impl Place<'_> {
 
 /// Bytes from `address` on that one buffer maps without a gap, across VMAs; counting stops once
 /// there are `enough`.
+// Inlined for the usual case, in which one VMA is enough.
 #[inline(always)]
 fn contiguous(
     pool: &Pool,
@@ -117,6 +118,7 @@ fn contiguous_vmas(
 /// # Errors
 ///
 /// `EFAULT` if no one buffer of this pool does.
+// Inlined: a call would be felt in each short sync.
 #[inline(always)]
 pub(crate) fn buffer_behind(pool: &Pool, address: usize, len: u64) -> Result<(Arc<Buffer>, u64)> {
     let task = current!();

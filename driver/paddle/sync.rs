@@ -32,6 +32,7 @@ pub(crate) fn sync(pool: &Pool, operation: Operation, address: u64, size: u64) -
         let done = piece.buffer.sync(piece.offset, piece.len, operation)?;
         lines = lines.saturating_add(done);
         next = piece.end;
+        cache::resched();
     }
     cache::barrier();
     pool.count_sync(operation, 1, lines);

@@ -74,15 +74,12 @@ impl<'a> Coverage<'a> {
              does not see; {panics} more panic, {unused} are in functions that nothing calls\n"
         );
         text.push_str("\nplaces reached, not seen, and all, by file:\n");
-        for (
-            file,
-            Counts {
+        for (file, counts) in self.files() {
+            let Counts {
                 reached,
                 unseen,
                 all,
-            },
-        ) in self.files()
-        {
+            } = counts;
             text.push_str(&format!("{reached:6} {unseen:4} {all:4}  {file}\n"));
         }
         text.push_str("\nfunctions that KCOV does not see, or not wholly:\n");
@@ -117,16 +114,8 @@ impl<'a> Coverage<'a> {
     /// Says what is wrong: a file of which nothing was reached that KCOV sees, or a function of which
     /// everything was reached that it is said not to see.
     pub(super) fn judge(&self) -> Result<()> {
-        for (
-            file,
-            Counts {
-                reached,
-                unseen,
-                all,
-            },
-        ) in self.files()
-        {
-            if reached == 0 && unseen < all {
+        for (file, counts) in self.files() {
+            if counts.reached == 0 && counts.unseen < counts.all {
                 bail!("nothing of {file} was reached");
             }
         }
