@@ -12,42 +12,42 @@
 
 use core::arch::asm;
 
-/// Runs cache instructions on each line of `line` bytes from `from` up to `to`, eight lines a turn while there
-/// are so many, and gives the address after the last one. For unsafe functions whose callers vouch that the
-/// kernel maps the lines cacheable, and for DC ZVA that nobody else uses them.
+/// Runs cache instructions on each of `lines` lines of `line` bytes from `from` on: sixteen a turn, and then as
+/// many as each bit of what is left says. Beyond them that is one instruction for a line and two for a turn.
+///
+/// For unsafe functions whose callers vouch that the kernel maps the lines cacheable, and for DC ZVA that nobody
+/// else uses them.
 macro_rules! each_line {
-    ($from:expr, $to:expr, $line:expr, $($instruction:literal),+) => {{
-        let (mut at, to, line): (usize, usize, usize) = ($from, $to, $line);
-        // From there on there are less than eight.
-        let few = to.saturating_sub(8 * line - 1);
-        while at < few {
-            // SAFETY: The caller vouches for the lines. Cleaning changes no byte, and invalidating
-            // neither, because what is dirty is written back first.
-            unsafe { asm!(
-                $($instruction,)+ "add {at}, {at}, {line}",
-                $($instruction,)+ "add {at}, {at}, {line}",
-                $($instruction,)+ "add {at}, {at}, {line}",
-                $($instruction,)+ "add {at}, {at}, {line}",
-                $($instruction,)+ "add {at}, {at}, {line}",
-                $($instruction,)+ "add {at}, {at}, {line}",
-                $($instruction,)+ "add {at}, {at}, {line}",
-                $($instruction,)+ "add {at}, {at}, {line}",
-                at = inout(reg) at,
-                line = in(reg) line,
-                options(nostack, preserves_flags)
-            ) };
-        }
-        while at < to {
-            // SAFETY: As above.
-            unsafe { asm!(
-                $($instruction,)+ "add {at}, {at}, {line}",
-                at = inout(reg) at,
-                line = in(reg) line,
-                options(nostack, preserves_flags)
-            ) };
-        }
-        at
-    }};
+    ($from:expr, $lines:expr, $line:expr, $($instruction:literal),+) => {
+        // SAFETY: The caller vouches for the lines. Cleaning changes no byte, and invalidating neither,
+        // because what is dirty is written back first.
+        unsafe { asm!(
+            "subs {lines}, {lines}, #16",
+            "b.lo 3f",
+            "2:",
+            ".rept 16", $($instruction,)+ "add {at}, {at}, {line}", ".endr",
+            "subs {lines}, {lines}, #16",
+            "b.hs 2b",
+            // Less than 0 now; the lower four bits say how many are left.
+            "3:",
+            "tbz {lines}, #3, 4f",
+            ".rept 8", $($instruction,)+ "add {at}, {at}, {line}", ".endr",
+            "4:",
+            "tbz {lines}, #2, 5f",
+            ".rept 4", $($instruction,)+ "add {at}, {at}, {line}", ".endr",
+            "5:",
+            "tbz {lines}, #1, 6f",
+            ".rept 2", $($instruction,)+ "add {at}, {at}, {line}", ".endr",
+            "6:",
+            "tbz {lines}, #0, 7f",
+            $($instruction,)+
+            "7:",
+            at = inout(reg) $from => _,
+            lines = inout(reg) $lines => _,
+            line = in(reg) $line,
+            options(nostack)
+        ) }
+    };
 }
 
 /// What to do with each line.
@@ -74,6 +74,11 @@ pub(crate) fn barrier() {
     unsafe { asm!("dsb sy", options(nostack, preserves_flags)) };
 }
 
+/// How many lines of `line` bytes, a power of two, there are from the start of one up to `end`.
+fn lines_from(start: usize, end: usize, line: usize) -> usize {
+    end.saturating_sub(start).saturating_add(line - 1) >> line.trailing_zeros()
+}
+
 /// Maintains every line that `len` bytes from `start` touch and returns how many. The caller issues
 /// [`barrier`].
 ///
@@ -84,12 +89,13 @@ pub(super) unsafe fn maintain(operation: Operation, start: usize, len: usize) ->
     let line = line_bytes();
     let end = start.saturating_add(len);
     let start = start & !(line - 1);
-    let end = match operation {
-        Operation::Clean => each_line!(start, end, line, "dc cvac, {at}"),
-        Operation::CleanInvalidate => each_line!(start, end, line, "dc civac, {at}"),
-    };
+    let lines = lines_from(start, end, line);
+    match operation {
+        Operation::Clean => each_line!(start, lines, line, "dc cvac, {at}"),
+        Operation::CleanInvalidate => each_line!(start, lines, line, "dc civac, {at}"),
+    }
     // CAST: usize is 64 bits on arm64.
-    (end.saturating_sub(start) >> line.trailing_zeros()) as u64
+    lines as u64
 }
 
 /// Fills `len` bytes from `start` with zeroes, line by line, and maintains each. Does nothing and says so
@@ -105,13 +111,13 @@ pub(super) unsafe fn zero(operation: Operation, start: usize, len: usize) -> boo
     if zeroed_bytes() != Some(line) || (start | len) & (line - 1) != 0 {
         return false;
     }
-    let end = start.saturating_add(len);
+    let lines = lines_from(start, start.saturating_add(len), line);
     match operation {
-        Operation::Clean => each_line!(start, end, line, "dc zva, {at}", "dc cvac, {at}"),
+        Operation::Clean => each_line!(start, lines, line, "dc zva, {at}", "dc cvac, {at}"),
         Operation::CleanInvalidate => {
-            each_line!(start, end, line, "dc zva, {at}", "dc civac, {at}")
+            each_line!(start, lines, line, "dc zva, {at}", "dc civac, {at}")
         }
-    };
+    }
     true
 }
 

@@ -21,7 +21,7 @@ use crate::device::Device;
 use crate::direction::Maintenance;
 use crate::error::{Error, Result};
 use crate::fork::Process;
-use crate::inner::Inner;
+use crate::inner::{Held, Inner};
 use crate::memory::Memory;
 use kept::Kept;
 use lease::Loan;
@@ -226,10 +226,10 @@ impl Arena {
 
     /// The buffer of what it was given.
     fn lend(&self, len: usize, loan: Arc<Loan>) -> Buffer {
-        let (memory, range) = (Arc::clone(&loan.memory), loan.range.clone());
+        let range = loan.range.clone();
         let lease = Lease::new(&self.shared, len, loan);
         Buffer {
-            inner: Inner::of(memory, range, len, Some(lease)),
+            inner: Inner::of(Held::Lent(lease), range, len),
         }
     }
 

@@ -12,7 +12,7 @@ use crate::memory::Memory;
 use crate::sync;
 use crate::view::check_range;
 use std::fmt;
-use std::ops::{Bound, Range, RangeBounds};
+use std::ops::{Bound, Deref, Range, RangeBounds};
 use std::sync::Arc;
 
 /// A part of an allocation, or all of it.
@@ -20,7 +20,7 @@ use std::sync::Arc;
 /// INVARIANT: No two values have a byte of the same allocation in common; `start` and `capacity` are
 /// multiples of the device's granule, or the part is all of the allocation.
 pub(crate) struct Inner {
-    pub(crate) memory: Arc<Memory>,
+    pub(crate) memory: Held,
     /// First byte, counted from that of the allocation.
     pub(crate) start: usize,
     pub(crate) len: usize,
@@ -28,38 +28,71 @@ pub(crate) struct Inner {
     pub(crate) capacity: usize,
     /// The device may access the part: nobody else may get it.
     pub(crate) device_owned: bool,
-    /// Where it came from, if that is an arena.
-    pub(crate) lease: Option<Lease>,
+}
+
+/// What keeps an allocation while a part of it is in use.
+#[derive(Clone)]
+pub(crate) enum Held {
+    /// A reference of the part's own.
+    Own(Arc<Memory>),
+    /// What an arena lent. It has the reference, so that a buffer which is used again takes none.
+    Lent(Lease),
+}
+
+impl Deref for Held {
+    type Target = Memory;
+
+    #[inline]
+    fn deref(&self) -> &Memory {
+        match self.get() {
+            Some(memory) => memory,
+            None => unreachable!("a part has its memory up to its end"),
+        }
+    }
+}
+
+impl Held {
+    /// The allocation; `None` in a part that ends.
+    #[inline]
+    pub(crate) fn get(&self) -> Option<&Memory> {
+        match self {
+            Self::Own(memory) => Some(memory),
+            Self::Lent(lease) => lease.memory(),
+        }
+    }
+
+    /// Whether both keep the same for the same buffer.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Own(a), Self::Own(b)) => Arc::ptr_eq(a, b),
+            (Self::Lent(a), Self::Lent(b)) => a.is_of_same_loan(b),
+            _ => false,
+        }
+    }
 }
 
 impl Inner {
     pub(crate) fn new(device: &Device, len: usize, options: AllocOptions) -> Result<Self> {
         let memory = Memory::new(device, len, options)?;
         let all = 0..memory.map.len();
-        Ok(Self::of(Arc::new(memory), all, len, None))
+        Ok(Self::of(Held::Own(Arc::new(memory)), all, len))
     }
 
     /// The CPU's part of an allocation, of which `len` bytes are somebody's. Nobody else has any of the
     /// range, which keeps the invariant.
-    pub(crate) fn of(
-        memory: Arc<Memory>,
-        range: Range<usize>,
-        len: usize,
-        lease: Option<Lease>,
-    ) -> Self {
+    pub(crate) fn of(memory: Held, range: Range<usize>, len: usize) -> Self {
         Self {
             memory,
             start: range.start,
             len,
             capacity: range.len(),
             device_owned: false,
-            lease,
         }
     }
 
     /// Another part of the same allocation, and of the same buffer of an arena, in place of this one.
     pub(crate) fn part(&self, range: Range<usize>, len: usize) -> Self {
-        Self::of(Arc::clone(&self.memory), range, len, self.lease.clone())
+        Self::of(self.memory.clone(), range, len)
     }
 
     /// First byte; valid for `len` bytes while the value lives, in the process that allocated.
@@ -137,8 +170,9 @@ impl Inner {
     fn abandon(&mut self) {
         if !self.memory.map.is_forked() {
             self.memory.abandon(self.capacity);
-            // The arena never gets it back.
-            std::mem::forget(self.lease.take());
+            if let Held::Lent(lease) = &mut self.memory {
+                lease.never_end();
+            }
         }
     }
 }

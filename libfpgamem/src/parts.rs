@@ -4,7 +4,6 @@
 
 use crate::buffer::Buffer;
 use crate::error::{Error, HandOverError, Result};
-use std::sync::Arc;
 
 impl Buffer {
     /// Splits the buffer in two at `mid`: `[0, mid)` and `[mid, len)`, which go their own ways.
@@ -65,12 +64,7 @@ impl Buffer {
     /// * [`Error::NotAdjacent`]: `next` does not begin, in the same allocation, where this one ends.
     pub fn join(self, next: Self) -> Result<Self, HandOverError<Box<(Self, Self)>>> {
         let end = self.inner.start + self.inner.capacity;
-        let same_lease = match (&self.inner.lease, &next.inner.lease) {
-            (Some(a), Some(b)) => a.is_of_same_loan(b),
-            (a, b) => a.is_none() && b.is_none(),
-        };
-        let adjacent = same_lease
-            && Arc::ptr_eq(&self.inner.memory, &next.inner.memory)
+        let adjacent = self.inner.memory.is_same(&next.inner.memory)
             && end == next.inner.start
             && self.inner.len == self.inner.capacity;
         if !adjacent {

@@ -15,17 +15,18 @@ use std::ops::{Range, RangeBounds};
 /// Maintains every cache line that a range touches, and waits for them; checks the range, and that the buffer
 /// is this process's.
 pub(crate) fn maintain_one(op: Maintenance, inner: &Inner, range: Range<usize>) -> Result<()> {
-    let memory = &*inner.memory;
-    match memory.method {
-        // No call is in here, so that registers need not be saved: for a short range that is what it costs.
-        Method::Lines(line_bytes) if fits(&range, inner.len) && memory.map.is_surely_here() => {
-            if cache::maintain(op, &memory.map, inner.in_memory(range), line_bytes) {
-                cache::barrier();
+    // No call is in here, so that registers need not be saved: for a short range that is what it costs.
+    if let Some(memory) = inner.memory.get() {
+        if let Method::Lines(line_bytes) = memory.method {
+            if fits(&range, inner.len) && memory.map.is_surely_here() {
+                if cache::maintain(op, &memory.map, inner.in_memory(range), line_bytes) {
+                    cache::barrier();
+                }
+                return Ok(());
             }
-            Ok(())
         }
-        _ => maintain_one_else(op, inner, range),
     }
+    maintain_one_else(op, inner, range)
 }
 
 /// The same where something is wrong, or instructions will not do.

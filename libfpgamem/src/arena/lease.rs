@@ -41,6 +41,18 @@ impl Lease {
         }
     }
 
+    /// The allocation; `None` in a part that ends.
+    #[inline]
+    pub(crate) fn memory(&self) -> Option<&Memory> {
+        self.loan.as_ref().map(|loan| &*loan.memory)
+    }
+
+    /// Keeps what is lent from the arena for ever.
+    pub(crate) fn never_end(&mut self) {
+        // Without the last reference to it nothing is given back.
+        std::mem::forget(self.loan.take());
+    }
+
     /// Whether both are parts of the same buffer.
     pub(crate) fn is_of_same_loan(&self, other: &Self) -> bool {
         match (&self.loan, &other.loan) {
