@@ -16,7 +16,10 @@ use crate::{
     state::{Home, Owner},
     sync, translate,
 };
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::{
+    mem::MaybeUninit,
+    sync::atomic::{AtomicU64, Ordering},
+};
 use kernel::{
     mm::virt::VmaNew,
     new_mutex,
@@ -244,7 +247,8 @@ impl OpenFile {
     /// The handle works once the caller has been told of it, so a failing copy leaves nothing
     /// behind.
     fn alloc_handle(&self, pool: &Arc<Pool>, arg: usize) -> Result {
-        let mut alloc: abi::Alloc = uaccess::read(arg)?;
+        let mut room = MaybeUninit::uninit();
+        let alloc: &mut abi::Alloc = uaccess::read(arg, &mut room)?;
         let flags = self.buffer_flags(alloc.flags)?;
         if alloc.reserved != [0; 3] {
             return Err(EINVAL);
@@ -258,7 +262,7 @@ impl OpenFile {
         alloc.device_addr = buffer.device_addr();
         alloc.mmap_offset = buffer.mmap_offset();
         alloc.status_slot = buffer.status_slot();
-        uaccess::write(arg, &alloc)?;
+        uaccess::write(arg, alloc)?;
         self.enter(node.into_node(handle, buffer));
         Ok(())
     }
@@ -292,7 +296,8 @@ impl OpenFile {
 
     /// FREE: drops a handle.
     fn free(&self, arg: usize) -> Result {
-        let free: abi::Free = uaccess::read(arg)?;
+        let mut room = MaybeUninit::uninit();
+        let free: &mut abi::Free = uaccess::read(arg, &mut room)?;
         if free.reserved != 0 {
             return Err(EINVAL);
         }
@@ -307,7 +312,8 @@ impl OpenFile {
 
     /// QUERY: describes the buffer of a handle.
     fn query(&self, arg: usize) -> Result {
-        let mut query: abi::Buffer = uaccess::read(arg)?;
+        let mut room = MaybeUninit::uninit();
+        let query: &mut abi::Buffer = uaccess::read(arg, &mut room)?;
         if query.reserved != [0; 3] {
             return Err(EINVAL);
         }
@@ -318,12 +324,13 @@ impl OpenFile {
         query.device_addr = buffer.device_addr();
         query.mmap_offset = buffer.mmap_offset();
         query.status_slot = buffer.status_slot();
-        uaccess::write(arg, &query)
+        uaccess::write(arg, query)
     }
 
     /// SET_OWNER: says whether the device may access a buffer.
     fn set_owner(&self, pool: &Pool, arg: usize) -> Result {
-        let request: abi::SetOwner = uaccess::read(arg)?;
+        let mut room = MaybeUninit::uninit();
+        let request: &mut abi::SetOwner = uaccess::read(arg, &mut room)?;
         let device = match request.owner {
             abi::OWNER_CPU => false,
             abi::OWNER_DEVICE => true,
@@ -344,13 +351,15 @@ impl OpenFile {
 
     /// FLUSH and INVALIDATE: maintain one range.
     fn sync_one(&self, pool: &Pool, operation: Operation, arg: usize) -> Result {
-        let range: abi::Range = uaccess::read(arg)?;
-        sync::one(self, pool, operation, &range)
+        let mut room = MaybeUninit::uninit();
+        let range: &mut abi::Range = uaccess::read(arg, &mut room)?;
+        sync::one(self, pool, operation, range)
     }
 
     /// SYNC: maintains many ranges.
     fn sync_many(&self, pool: &Pool, arg: usize) -> Result {
-        let vector: abi::Sync = uaccess::read(arg)?;
+        let mut room = MaybeUninit::uninit();
+        let vector: &mut abi::Sync = uaccess::read(arg, &mut room)?;
         let operation = match vector.op {
             abi::SYNC_FLUSH => Operation::Clean,
             abi::SYNC_INVALIDATE => Operation::CleanInvalidate,

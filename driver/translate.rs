@@ -15,7 +15,7 @@ use crate::{
     shared::abi,
     state::Home,
 };
-use core::ptr;
+use core::{mem::MaybeUninit, ptr};
 use kernel::{
     mm::{MmWithUser, MmapReadGuard},
     prelude::*,
@@ -154,7 +154,8 @@ pub(crate) fn span_behind(pool: &Pool, address: usize) -> Result<(Arc<Buffer>, u
 
 /// USER_TO_PHYS: translates an address of the caller.
 pub(crate) fn user_to_phys(pool: &Pool, arg: usize) -> Result {
-    let mut request: abi::UserToPhys = uaccess::read(arg)?;
+    let mut room = MaybeUninit::uninit();
+    let request: &mut abi::UserToPhys = uaccess::read(arg, &mut room)?;
     if request.reserved != 0 {
         return Err(EINVAL);
     }
@@ -173,12 +174,13 @@ pub(crate) fn user_to_phys(pool: &Pool, arg: usize) -> Result {
         request.flags = place.buffer.flags();
         request.status_slot = place.buffer.status_slot();
     }
-    uaccess::write(arg, &request)
+    uaccess::write(arg, request)
 }
 
 /// PHYS_TO_USER: finds the lowest address of the caller that maps a physical address.
 pub(crate) fn phys_to_user(pool: &Pool, arg: usize) -> Result {
-    let mut request: abi::PhysToUser = uaccess::read(arg)?;
+    let mut room = MaybeUninit::uninit();
+    let request: &mut abi::PhysToUser = uaccess::read(arg, &mut room)?;
     if request.reserved != 0 {
         return Err(EINVAL);
     }
@@ -192,7 +194,7 @@ pub(crate) fn phys_to_user(pool: &Pool, arg: usize) -> Result {
         request.user_addr = address as u64;
         request.contiguous_bytes = contiguous(pool, &guard, address, &place, place.rest());
     }
-    uaccess::write(arg, &request)
+    uaccess::write(arg, request)
 }
 
 /// The lowest address of the caller that maps a physical address, and the bytes from there on that

@@ -6,6 +6,7 @@ use crate::{
     kapi::uaccess,
     shared::paddle_abi::{DeviceInfo, Version},
 };
+use core::mem::MaybeUninit;
 use kernel::{
     c_str,
     device::{Bound, Device},
@@ -69,7 +70,8 @@ fn value(dev: &Device<Bound>, name: &CStr, default: u32, max: u32) -> Result<u32
 ///
 /// `EFAULT` if the caller's memory is not accessible.
 pub(crate) fn version(info: &DeviceInfo, arg: usize) -> Result {
-    let request: Version = uaccess::read(arg)?;
+    let mut room = MaybeUninit::uninit();
+    let request: &mut Version = uaccess::read(arg, &mut room)?;
     let address = usize::try_from(request.buffer).map_err(|_| EFAULT)?;
     // An exhausted kernel must not look to clients like a failed allocation.
     let text = CString::try_from_fmt(fmt!("{}", info.version)).map_err(|_| EIO)?;

@@ -9,6 +9,7 @@ use crate::{
     shared::paddle_abi as abi,
     translate,
 };
+use core::mem::MaybeUninit;
 use kernel::prelude::*;
 
 /// Carries out a command of family B.
@@ -20,17 +21,19 @@ use kernel::prelude::*;
 pub(crate) fn ioctl(pool: &Pool, command: u32, arg: usize) -> Result {
     let operation = match command {
         abi::B_VM_TO_PHYS => {
-            let mut request: abi::VmToPhys = uaccess::read(arg)?;
+            let mut room = MaybeUninit::uninit();
+            let request: &mut abi::VmToPhys = uaccess::read(arg, &mut room)?;
             let address = usize::try_from(request.user_addr).map_err(|_| EFAULT)?;
             let (buffer, offset) = translate::buffer_behind(pool, address, 1)?;
             request.phys_addr = buffer.phys_addr().checked_add(offset).ok_or(EFAULT)?;
-            return uaccess::write(arg, &request);
+            return uaccess::write(arg, request);
         }
         abi::B_FLUSH => Operation::Clean,
         abi::B_INVALIDATE => Operation::CleanInvalidate,
         _ => return Err(ENOTTY),
     };
-    let range: abi::CacheRange = uaccess::read(arg)?;
+    let mut room = MaybeUninit::uninit();
+    let range: &mut abi::CacheRange = uaccess::read(arg, &mut room)?;
     let phys_addr = range.address.checked_add(abi::B_BASE).ok_or(EFAULT)?;
     phys_addr.checked_add(range.size).ok_or(EFAULT)?;
     if range.size > pool.region().extent().bytes {

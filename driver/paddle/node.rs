@@ -17,6 +17,7 @@ use crate::{
     },
     shared::paddle_abi as abi,
 };
+use core::mem::MaybeUninit;
 use kernel::{mm::virt::VmaNew, prelude::*, seq_file::SeqFile, sync::Arc};
 
 /// An open node: an open native one that is asked other questions.
@@ -68,7 +69,8 @@ impl misc::OpenFile for PaddleFile {
             abi::A_INVALIDATE | abi::OLD_INVALIDATE => Operation::CleanInvalidate,
             _ => return pe::ioctl(bound, pool, command, arg),
         };
-        let range: abi::CacheRange = uaccess::read(arg)?;
+        let mut room = MaybeUninit::uninit();
+        let range: &mut abi::CacheRange = uaccess::read(arg, &mut room)?;
         sync::sync(pool, operation, range.address, range.size)
     }
 
