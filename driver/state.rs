@@ -218,6 +218,12 @@ impl State {
         entry.is_live().then_some(&mut entry.record)
     }
 
+    /// Enters blocks that were freed into the index unless `count` may be the same ones, and says whether there
+    /// were any. What comes then is for the next hold of the lock.
+    pub(crate) fn settle_unless(&mut self, count: u32) -> bool {
+        self.map.settle_unless(count)
+    }
+
     /// Allocates `count` blocks, at the better alignment if there is plenty of room, else at the
     /// other. The record is kept in `node`, which is given back if no run of free blocks is long
     /// enough.
@@ -356,8 +362,8 @@ impl State {
 pub(crate) struct Taken {
     /// The run.
     pub(crate) blocks: BlockRange,
-    /// The first part of it that must be cleared.
-    pub(crate) unclean: Option<BlockRange>,
+    /// Whether some of it must be cleared.
+    pub(crate) unclean: bool,
     /// Whether the scrubber is at a block of it.
     pub(crate) scrubbing: bool,
 }

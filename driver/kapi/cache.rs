@@ -14,11 +14,13 @@ use core::arch::asm;
 
 /// Runs cache instructions on each of `lines` lines of `line` bytes from `from` on: sixteen a turn, and then as
 /// many as each bit of what is left says. Beyond them that is one instruction for a line and two for a turn.
+/// Gives the address after the last one.
 ///
 /// For unsafe functions whose callers vouch that the kernel maps the lines cacheable, and for DC ZVA that nobody
 /// else uses them.
 macro_rules! each_line {
-    ($from:expr, $lines:expr, $line:expr, $($instruction:literal),+) => {
+    ($from:expr, $lines:expr, $line:expr, $($instruction:literal),+) => {{
+        let mut at: usize = $from;
         // SAFETY: The caller vouches for the lines. Cleaning changes no byte, and invalidating neither,
         // because what is dirty is written back first.
         unsafe { asm!(
@@ -40,14 +42,15 @@ macro_rules! each_line {
             ".rept 2", $($instruction,)+ "add {at}, {at}, {line}", ".endr",
             "6:",
             "tbz {lines}, #0, 7f",
-            $($instruction,)+
+            $($instruction,)+ "add {at}, {at}, {line}",
             "7:",
-            at = inout(reg) $from => _,
+            at = inout(reg) at,
             lines = inout(reg) $lines => _,
             line = in(reg) $line,
             options(nostack)
-        ) }
-    };
+        ) };
+        at
+    }};
 }
 
 /// What to do with each line.
@@ -90,12 +93,12 @@ pub(super) unsafe fn maintain(operation: Operation, start: usize, len: usize) ->
     let end = start.saturating_add(len);
     let start = start & !(line - 1);
     let lines = lines_from(start, end, line);
-    match operation {
+    let end = match operation {
         Operation::Clean => each_line!(start, lines, line, "dc cvac, {at}"),
         Operation::CleanInvalidate => each_line!(start, lines, line, "dc civac, {at}"),
-    }
+    };
     // CAST: usize is 64 bits on arm64.
-    lines as u64
+    lines_from(start, end, line) as u64
 }
 
 /// Fills `len` bytes from `start` with zeroes, line by line, and maintains each. Does nothing and says so
@@ -117,7 +120,7 @@ pub(super) unsafe fn zero(operation: Operation, start: usize, len: usize) -> boo
         Operation::CleanInvalidate => {
             each_line!(start, lines, line, "dc zva, {at}", "dc civac, {at}")
         }
-    }
+    };
     true
 }
 

@@ -21,18 +21,21 @@ impl Pool {
     pub(super) fn clear(&self, taken: &Taken, flags: u32) -> Result {
         let blocks = taken.blocks;
         let write_combine = flags & abi::BUFFER_WRITE_COMBINE != 0;
-        let (operation, mut unclean) = if write_combine {
-            (Operation::CleanInvalidate, Some(blocks))
-        } else {
-            (Operation::Clean, taken.unclean)
-        };
-        while let Some(run) = unclean {
-            self.memory_of(run)?.zero(operation);
-            cache::barrier();
-            self.counters.cleared_blocks.add(run.count().into());
-            unclean = BlockRange::between(run.end(), blocks.end())
-                .and_then(|rest| self.state.lock().scrub.next_unclean(rest));
+        if write_combine {
+            return self.clear_run(blocks, Operation::CleanInvalidate);
         }
+        let mut rest = taken.unclean.then_some(blocks);
+        while let Some(run) = rest.and_then(|rest| self.state.lock().scrub.next_unclean(rest)) {
+            self.clear_run(run, Operation::Clean)?;
+            rest = BlockRange::between(run.end(), blocks.end());
+        }
+        Ok(())
+    }
+
+    fn clear_run(&self, run: BlockRange, operation: Operation) -> Result {
+        self.memory_of(run)?.zero(operation);
+        cache::barrier();
+        self.counters.cleared_blocks.add(run.count().into());
         Ok(())
     }
 

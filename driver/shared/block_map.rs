@@ -83,6 +83,11 @@ impl BlockRange {
         bits::all_set(words, [self.start, self.end()])
     }
 
+    /// How many of its blocks have their bits set in a bitmap of blocks.
+    pub(super) fn count_set_in(self, words: &[u64]) -> u32 {
+        bits::count_set(words, [self.start, self.end()])
+    }
+
     /// Sets or clears the bits of its blocks in a bitmap of blocks.
     pub(super) fn write_to(self, words: &mut [u64], value: bool) {
         bits::write(words, [self.start, self.end()], value);
@@ -294,6 +299,16 @@ where
         self.set_aside = None;
         self.nr_free = self.nr_free.saturating_sub(count);
         Some(run)
+    }
+
+    /// Enters the run that was freed last into bits and nodes unless it has as many blocks as are wanted. Says
+    /// whether there was anything to enter: that takes as long as an allocation.
+    pub fn settle_unless(&mut self, wanted: u32) -> bool {
+        let enters = self.set_aside.is_some_and(|run| run.count != wanted);
+        if enters {
+            self.settle();
+        }
+        enters
     }
 
     /// Enters the run that was freed last into bits and nodes.

@@ -362,6 +362,17 @@ fn what_was_freed_last_joins_its_neighbours_for_another_request() {
 }
 
 #[test]
+fn what_was_freed_last_is_entered_before_another_request_and_not_before_the_same() {
+    let mut map = map_with_freed(100, &[range(10, 15)], range(30, 35));
+    assert!(!map.settle_unless(5));
+    assert_eq!(map.alloc(5, Alignment::ONE), Ok(range(30, 35)));
+    map.free(range(30, 35)).unwrap();
+    assert!(map.settle_unless(4));
+    assert!(!map.settle_unless(4));
+    assert_eq!(map.alloc(5, Alignment::ONE), Ok(range(10, 15)));
+}
+
+#[test]
 fn looking_does_not_change_what_is_allocated_next() {
     let mut map = map_with_freed(100, &[range(10, 15)], range(30, 35));
     assert_eq!(map.largest_free(Alignment::ONE), 5);

@@ -63,26 +63,27 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> ScrubMap<S> {
         self.nr_dirty
     }
 
-    /// Free blocks were allocated: the first longest run of those that must be cleared. Until they are freed,
-    /// [`Self::next_unclean`] tells the others.
-    pub fn take(&mut self, blocks: BlockRange) -> Option<BlockRange> {
+    /// Free blocks were allocated. Says whether some of them must be cleared; which ones
+    /// [`Self::next_unclean`] tells until they are freed.
+    pub fn take(&mut self, blocks: BlockRange) -> bool {
         if blocks.is_set_in(self.clean.as_ref()) {
             // None of them is dirty.
             self.nr_clean = self.nr_clean.saturating_sub(blocks.count());
-            return None;
+            return false;
         }
-        let (mut clean, mut dirty) = (0u32, 0u32);
-        for (index, mask) in blocks.word_masks() {
-            let found = word(&self.clean, index) & mask;
-            clean = clean.saturating_add(found.count_ones());
-            if let Some(word) = self.dirty.as_mut().get_mut(index as usize) {
-                dirty = dirty.saturating_add((*word & mask).count_ones());
-                *word &= !mask;
-            }
+        let dirty = match self.nr_dirty {
+            0 => 0,
+            _ => blocks.count_set_in(self.dirty.as_ref()),
+        };
+        if dirty != 0 {
+            blocks.write_to(self.dirty.as_mut(), false);
+            self.nr_dirty = self.nr_dirty.saturating_sub(dirty);
         }
-        self.nr_clean = self.nr_clean.saturating_sub(clean);
-        self.nr_dirty = self.nr_dirty.saturating_sub(dirty);
-        self.next_unclean(blocks)
+        if dirty != blocks.count() && self.nr_clean != 0 {
+            let clean = blocks.count_set_in(self.clean.as_ref());
+            self.nr_clean = self.nr_clean.saturating_sub(clean);
+        }
+        true
     }
 
     /// The first longest run of blocks in `within` that are not clean.

@@ -127,6 +127,17 @@ fn ranges_are_rounded_outwards_to_lines() {
     }
 }
 
+/// The counter says how far the loop over cache instructions came, which takes sixteen lines a turn.
+#[test]
+fn every_number_of_lines_is_maintained() {
+    let _balance = Balance::new();
+    let (node, _buffer, mapping) = mapped_buffer();
+    for count in 1..=49 {
+        let range = by_address(mapping.addr() + 3 * LINE, count * LINE);
+        assert_eq!(lines_of(&node, range), (count, count), "{count} lines");
+    }
+}
+
 #[test]
 fn a_handle_needs_no_mapping() {
     let _balance = Balance::new();

@@ -166,6 +166,30 @@ pub(super) fn all_set(words: &[u64], range: [u32; 2]) -> bool {
     }
 }
 
+/// How many bits in `[first, end)` are set, which are words of `words`.
+pub(super) fn count_set(words: &[u64], range: [u32; 2]) -> u32 {
+    let [head, tail] = edges(range);
+    let count = |word: u64| {
+        step();
+        // Most words are one of these, and counting takes the processor a dozen instructions.
+        match word {
+            0 => 0,
+            u64::MAX => WORD_BITS,
+            mixed => mixed.count_ones(),
+        }
+    };
+    match words.get(indices(range)).unwrap_or_default() {
+        [] => 0,
+        [only] => count(only & head & tail),
+        [first, between @ .., last] => {
+            let edges = count(first & head).saturating_add(count(last & tail));
+            between
+                .iter()
+                .fold(edges, |sum, &word| sum.saturating_add(count(word)))
+        }
+    }
+}
+
 /// Sets or clears the bits in `[first, end)`, if they are words of `words`.
 pub(super) fn write(words: &mut [u64], range: [u32; 2], value: bool) {
     if let Some(touched) = words.get_mut(indices(range)) {
