@@ -149,6 +149,9 @@ fn command(machine: &Machine) -> Command {
             "tcg,thread=single",
             "-icount",
             "shift=0,sleep=off",
+            // Not the host's time: what the kernel does in a second depends on when that began.
+            "-rtc",
+            "base=2026-01-01T00:00:00,clock=vm",
         ]);
     }
     command.args(["-smp", &machine.smp.to_string()]);

@@ -3,7 +3,7 @@
 //! The life of a buffer: alone, among others, in a pool full of holes, and of the library.
 
 use crate::drivers::{open, Driver};
-use crate::pool::{self, Stats};
+use crate::pool::Stats;
 use crate::raw;
 use crate::sample::{at_once, keep, least, measure, Sample};
 use crate::syscalls::{self, Traced};
@@ -49,7 +49,9 @@ pub(crate) fn background(
         let failed = |e| format!("{bytes} bytes: {e}");
         let sustained = sustained(driver, device, stats, bytes).map_err(failed)?;
         keep("cycle", driver.name(), bytes, 0, sustained);
-        let all = all_work(driver, stats, bytes).map_err(failed)?;
+        let all = stats
+            .all_work("all-work", || driver.life(bytes))
+            .map_err(failed)?;
         keep("cycle", driver.name(), bytes, 0, [all]);
     }
     Ok(())
@@ -74,23 +76,6 @@ fn sustained(
     });
     driver.free(rest)?;
     samples
-}
-
-/// A life, and all that the driver's threads do until everything is as before it.
-fn all_work(driver: &Driver, stats: &Stats, bytes: usize) -> io::Result<Sample> {
-    let [sample] = least(
-        || stats.settle(),
-        || {
-            let ((), mut sample) = measure("all-work", || driver.life(bytes))?;
-            let meanwhile = pool::background()?.unwrap_or(0);
-            stats.settle()?;
-            // What they did meanwhile is in the sample already: there is one processor.
-            let after = pool::background()?.unwrap_or(0);
-            sample.instructions += after.saturating_sub(meanwhile);
-            Ok([sample])
-        },
-    )?;
-    Ok(sample)
 }
 
 /// The life of a small buffer among others, and then in a pool in which every second block of those is

@@ -2,6 +2,7 @@
 
 //! What debugfs says of the pool, and what the driver does in the background.
 
+use crate::sample::{least, measure, Sample};
 use nix::time::{clock_gettime, ClockId};
 use nix::unistd::Pid;
 use std::fs;
@@ -59,6 +60,27 @@ impl Stats {
             POLL * MOST_POLLS
         );
         Err(io::Error::new(io::ErrorKind::TimedOut, why))
+    }
+
+    /// What `work` takes, and all that the driver's threads do until everything is as before it.
+    pub(crate) fn all_work(
+        &self,
+        phase: &'static str,
+        work: impl Fn() -> io::Result<()>,
+    ) -> io::Result<Sample> {
+        let [sample] = least(
+            || self.settle(),
+            || {
+                let ((), mut sample) = measure(phase, &work)?;
+                let meanwhile = background()?.unwrap_or(0);
+                self.settle()?;
+                // What they did meanwhile is in the sample already: there is one processor.
+                let after = background()?.unwrap_or(0);
+                sample.instructions += after.saturating_sub(meanwhile);
+                Ok([sample])
+            },
+        )?;
+        Ok(sample)
     }
 }
 

@@ -3,7 +3,7 @@
 //! What all of an allocation trace takes, with the library's buffers, one by one and from an arena.
 
 use crate::pool::Stats;
-use crate::sample::{keep, least, measure};
+use crate::sample::keep;
 use fpgamem::{Arena, Buffer, Device};
 use fpgamem_examples::trace::{Operation, Trace};
 use std::collections::BTreeMap;
@@ -32,22 +32,13 @@ pub(crate) fn replay_all(
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
         let bench = format!("trace-{stem}");
         let bytes = allocated_bytes(&trace);
-        let alone = least(
-            || stats.settle(),
-            || Ok([measure("replay", || replay(&trace, |len| device.alloc(len)))?.1]),
-        )?;
-        keep(&bench, "library", bytes, 0, alone);
-        let shared = least(
-            || stats.settle(),
-            || {
-                Ok([measure("replay", || {
-                    let arena = Arena::new(device);
-                    replay(&trace, |len| arena.alloc(len))
-                })?
-                .1])
-            },
-        )?;
-        keep(&bench, "arena", bytes, 0, shared);
+        let alone = stats.all_work("replay", || replay(&trace, |len| device.alloc(len)))?;
+        keep(&bench, "library", bytes, 0, [alone]);
+        let shared = stats.all_work("replay", || {
+            let arena = Arena::new(device);
+            replay(&trace, |len| arena.alloc(len))
+        })?;
+        keep(&bench, "arena", bytes, 0, [shared]);
     }
     Ok(())
 }
