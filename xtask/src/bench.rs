@@ -140,8 +140,10 @@ pub(crate) fn check(context: &Context, kernel: &Kernel) -> Result<Report> {
     )
     .parse()?;
     let command = stand_in.add(&mut files)?;
-    let lines =
-        Measuring::new("one process", &[OWN, &command], files).once(context, kernel, "one boot")?;
+    let mut lines = baseline_of_others(context, kernel, &files)?;
+    lines.extend(
+        Measuring::new("one process", &[OWN, &command], files).once(context, kernel, "one boot")?,
+    );
     let samples = sample::parse_all(lines.iter().map(String::as_str))?;
     let (strange, own): (Vec<_>, Vec<_>) = samples
         .into_iter()
@@ -161,8 +163,18 @@ pub(crate) fn check(context: &Context, kernel: &Kernel) -> Result<Report> {
     Ok(report)
 }
 
+/// What the baseline has beside the counts of one process: holds of locks, and processes at the same time.
+fn baseline_of_others(context: &Context, kernel: &Kernel, files: &Files) -> Result<Vec<String>> {
+    let mut lines = locks::longest_holds(context, kernel, files.clone())?;
+    // When an interrupt comes is chance.
+    lines.retain(|line| !line.contains(locks::INTERRUPTED));
+    lines.extend(Measuring::of_processes(files.clone()).once(context, kernel, "one boot")?);
+    Ok(lines)
+}
+
 fn update_baseline(context: &Context, kernel: &Kernel, files: &Files) -> Result<i32> {
-    let lines = Measuring::new("one process", &[OWN], files.clone()).twice(context, kernel)?;
+    let mut lines = Measuring::new("one process", &[OWN], files.clone()).twice(context, kernel)?;
+    lines.extend(baseline_of_others(context, kernel, files)?);
     let now = sample::parse_all(lines.iter().map(String::as_str))?;
     let path = baseline::path(&context.root);
     if path.exists() {

@@ -18,6 +18,9 @@ use crate::plugins;
 const PROGRAM: &str = "bench locks";
 const PLUGIN: &str = "fpgamem-lock-holds";
 
+/// The phase of holds in which there was an interrupt.
+pub(super) const INTERRUPTED: &str = "interrupted-hold";
+
 /// The longest hold of any mutex of the driver, as lines of JSON: by the bytes of the buffer and by the
 /// buffers that live beside it.
 pub(crate) fn longest_holds(
@@ -60,7 +63,7 @@ fn samples(line: &str) -> Result<Vec<String>> {
     let (bytes, live) = (number("bytes")?, number("live")?);
     let phases = [
         ("longest-hold", number("undisturbed")?),
-        ("interrupted-hold", number("interrupted")?),
+        (INTERRUPTED, number("interrupted")?),
     ];
     let samples = phases
         .into_iter()
