@@ -304,7 +304,6 @@ impl Pool {
         };
         let bytes = u64::from(count) << self.block_shift;
         let mut charge = None;
-        let mut settled = false;
         loop {
             let over_limit = match self.charge(bytes, &mut charge) {
                 Err(error) if error == EAGAIN => {
@@ -323,7 +322,7 @@ impl Pool {
             }
             if !over_limit {
                 // A change of the index is the longest hold there is: others come in between two of them.
-                if !core::mem::replace(&mut settled, true) && state.settle_unless(count) {
+                if state.settle_unless(count) {
                     continue;
                 }
                 match state.alloc(count, alignments, node, word, charge, record) {
