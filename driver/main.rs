@@ -26,7 +26,7 @@
 //! Under 2, a fault takes the lock of a buffer's page tables and nothing else.
 //!
 //! No user memory is accessed under 2 to 5, and no block is cleared or synced under 3 to 5, but
-//! that the scrubber clears 16 KiB at most in its turn.
+//! that the scrubber clears 32 KiB at most in its turn.
 //! Buffers are dropped under none of 3 to 5, because the last reference takes 4 and 5.
 //!
 //! Which accelerators are registered, and how many calls each carries out, have locks of their own,

@@ -23,7 +23,8 @@ const BYTE: u8 = 0xdb;
 /// What a free block is full of, and the process that had allocated it.
 #[derive(Clone, Copy)]
 struct Content {
-    byte: u8,
+    /// `None` once it is being scrubbed.
+    byte: Option<u8>,
     former: i32,
 }
 
@@ -37,6 +38,8 @@ pub(crate) struct Poison {
 
 /// A byte of a free block that has changed.
 pub(crate) struct Damage {
+    /// The first block that has one.
+    pub(crate) block: u32,
     /// Physical address of the first one.
     pub(crate) phys_addr: u64,
     /// What it is now.
@@ -69,25 +72,28 @@ impl Poison {
         self.set(
             blocks,
             Some(Content {
-                byte: BYTE,
+                byte: Some(BYTE),
                 former: pid,
             }),
         );
     }
 
-    /// A block was scrubbed that `former` had allocated.
-    pub(crate) fn scrubbed(&self, block: BlockRange, former: i32) {
-        if ENABLED {
-            self.set(block, Some(Content { byte: 0, former }));
-        }
+    /// The scrubber begins with free blocks, which have just been looked at.
+    pub(crate) fn begin_to_scrub(&self, blocks: BlockRange) {
+        self.set_byte(Some(blocks), None);
     }
 
-    /// The process that had allocated a block, if it is known what the block is full of.
-    pub(crate) fn former(&self, block: BlockRange) -> Option<i32> {
-        if !ENABLED {
-            return None;
+    /// The scrubber is done with blocks that it began with: it has scrubbed some and left others as they were.
+    pub(crate) fn end_scrub(&self, scrubbed: Option<BlockRange>, left: Option<BlockRange>) {
+        self.set_byte(scrubbed, Some(0));
+        self.set_byte(left, Some(BYTE));
+    }
+
+    /// Blocks were allocated.
+    pub(crate) fn forget(&self, blocks: BlockRange) {
+        if ENABLED {
+            self.set(blocks, None);
         }
-        Some(self.content(block.start())?.former)
     }
 
     fn content(&self, block: u32) -> Option<Content> {
@@ -105,29 +111,44 @@ impl Poison {
         if !ENABLED {
             return None;
         }
-        let damage = (blocks.start()..blocks.end()).find_map(|block| {
+        (blocks.start()..blocks.end()).find_map(|block| {
             let content = self.content(block)?;
+            let expected = content.byte?;
             let slice = slice_of(block).ok()?;
             // What a device wrote is not in the caches.
             slice.maintain(Operation::CleanInvalidate);
             cache::barrier();
-            let (phys_addr, byte) = slice.first_other_than(content.byte)?;
+            let (phys_addr, byte) = slice.first_other_than(expected)?;
             Some(Damage {
+                block,
                 phys_addr,
                 byte,
                 former: content.former,
             })
-        });
-        self.set(blocks, None);
-        damage
+        })
     }
 
     fn set(&self, blocks: BlockRange, content: Option<Content>) {
+        self.change(blocks, |of_block| *of_block = content);
+    }
+
+    /// Changes what blocks are full of that nobody has taken.
+    fn set_byte(&self, blocks: Option<BlockRange>, byte: Option<u8>) {
+        if let Some(blocks) = blocks.filter(|_| ENABLED) {
+            self.change(blocks, |of_block| {
+                if let Some(content) = of_block {
+                    content.byte = byte;
+                }
+            });
+        }
+    }
+
+    fn change(&self, blocks: BlockRange, change: impl FnMut(&mut Option<Content>)) {
         let mut contents = self.content.lock();
         // CAST: usize is 64 bits on arm64.
         let range = blocks.start() as usize..blocks.end() as usize;
         if let Some(blocks) = contents.get_mut(range) {
-            blocks.fill(content);
+            blocks.iter_mut().for_each(change);
         }
     }
 }

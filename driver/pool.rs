@@ -78,9 +78,10 @@ pub(crate) struct Pool {
     /// Blocks were freed that nobody scrubs.
     #[pin]
     freed: CondVar,
-    /// Held while a part of a block is being scrubbed: the block, until an allocation takes it.
+    /// Held while a part of a run is being scrubbed: what of the run comes before the blocks that an allocation
+    /// has taken since.
     #[pin]
-    scrub_turn: SpinLock<Option<u32>>,
+    scrub_turn: SpinLock<Option<BlockRange>>,
     #[pin]
     poison: Poison,
     /// What debugfs shows.
@@ -262,10 +263,11 @@ impl Pool {
 
         let blocks = taken.blocks;
         self.counters.allocations.add(1);
-        if taken.scrubbing {
+        if taken.unclean {
             self.keep_scrubber_off(blocks);
         }
         self.look_for_damage(blocks, |block| self.state.lock().record_at(block));
+        self.poison.forget(blocks);
         let flags = request.flags;
         let buffer = Buffer::new(self.clone(), blocks, flags, client, slot);
         let buffer = match place.pin_init_with(buffer) {
@@ -432,7 +434,9 @@ impl Pool {
             damage.byte,
             damage.former
         );
-        if let Some(before) = blocks.start().checked_sub(1).and_then(record_at) {
+        let before = damage.block.checked_sub(1);
+        let before = before.filter(|block| !blocks.contains(*block));
+        if let Some(before) = before.and_then(record_at) {
             pr_err!(
                 "the buffer before it, [{:#x}, {:#x}), belongs to process {}\n",
                 self.phys_addr_of(before.blocks),

@@ -2,10 +2,10 @@
 
 //! Scrubbing: freed blocks are filled with zeroes in the background, so that an allocation finds them ready.
 //!
-//! A thread for each bound device, of the lowest priority, takes one dirty block at a time. It does not keep
-//! anybody from allocating that block: an allocation takes what it wants, and if that is what is being
-//! scrubbed, waits for the end of the current turn, after which the thread stays off. So scrubbing changes
-//! neither where a buffer lies nor whether there is room.
+//! A thread for each bound device, of the lowest priority, takes a short run of dirty blocks at a time. It does
+//! not keep anybody from allocating those: an allocation takes what it wants, and if some of that is in the run,
+//! waits for the end of the current turn, after which the thread stays off. So scrubbing changes neither where a
+//! buffer lies nor whether there is room.
 
 use crate::{
     kapi::{task, thread::Work},
@@ -22,17 +22,20 @@ const MAX_RESTS: u32 = 50;
 
 /// What to do next.
 pub(crate) enum Next {
-    /// Scrub this one block.
-    Scrub {
-        /// It.
-        blocks: BlockRange,
-        /// The process that had allocated it, where that is remembered.
-        former: Option<i32>,
-    },
+    /// Scrub this run.
+    Scrub(BlockRange),
     /// Nothing until more is freed.
     Rest,
     /// End.
     Stop,
+}
+
+/// How much of a run was scrubbed.
+pub(crate) struct Scrubbed {
+    /// The run.
+    pub(crate) run: BlockRange,
+    /// Bytes from its start on.
+    pub(crate) bytes: u64,
 }
 
 /// What the thread does.
@@ -51,13 +54,15 @@ impl Scrubber {
 impl Work for Scrubber {
     fn run(&self) {
         let mut rests = MAX_RESTS;
+        let mut last = None;
         loop {
-            match self.pool.next_to_scrub() {
-                Next::Scrub { blocks, former } => {
-                    if self.pool.scrub(blocks, former).is_err() {
+            match self.pool.next_to_scrub(last.take()) {
+                Next::Scrub(run) => {
+                    let Ok(scrubbed) = self.pool.scrub(run) else {
                         // Allocations clear what this leaves.
                         return;
-                    }
+                    };
+                    last = Some(scrubbed);
                     rests = 0;
                 }
                 Next::Rest => {

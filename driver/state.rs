@@ -129,8 +129,6 @@ pub(crate) struct State {
     map: Map,
     /// What must be cleared, and what need not be.
     pub(crate) scrub: ScrubMap<Storage<u64>>,
-    /// The block that the scrubber is at.
-    pub(crate) scrubbing: Option<u32>,
     /// Whether there is a scrubber.
     pub(crate) scrubbed: bool,
     /// By first block.
@@ -150,7 +148,6 @@ impl State {
         Self {
             map,
             scrub,
-            scrubbing: None,
             scrubbed: false,
             entries: RBTree::new(),
             nr_buffers: 0,
@@ -250,7 +247,6 @@ impl State {
         Ok(Taken {
             blocks,
             unclean: self.scrub.take(blocks),
-            scrubbing: self.scrubbing.is_some_and(|block| blocks.contains(block)),
         })
     }
 
@@ -364,8 +360,6 @@ pub(crate) struct Taken {
     pub(crate) blocks: BlockRange,
     /// Whether some of it must be cleared.
     pub(crate) unclean: bool,
-    /// Whether the scrubber is at a block of it.
-    pub(crate) scrubbing: bool,
 }
 
 /// What [`State::alloc`] gives back.

@@ -229,6 +229,12 @@ impl RegionSlice<'_> {
         self.region.extent.start.saturating_add(self.offset as u64)
     }
 
+    /// How many bytes there are.
+    pub(crate) fn bytes(&self) -> u64 {
+        // CAST: usize is 64 bits on arm64.
+        self.bytes as u64
+    }
+
     /// The parts between multiples of `bytes`, a power of two, in order.
     pub(crate) fn turns(&self, bytes: usize) -> impl Iterator<Item = Self> + '_ {
         let end = self.offset.saturating_add(self.bytes);

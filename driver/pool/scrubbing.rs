@@ -5,14 +5,17 @@
 use super::Pool;
 use crate::{
     kapi::cache::{self, Operation},
-    scrub::Next,
+    scrub::{Next, Scrubbed},
     shared::{abi, block_map::BlockRange},
-    state::Taken,
+    state::{State, Taken},
 };
 use kernel::prelude::*;
 
+/// Most bytes of blocks that are scrubbed for each look at the map of the blocks.
+const SCRUB_RUN_BYTES: u32 = 128 << 10;
+
 /// Most bytes that are scrubbed in one turn, for which an allocation may have to wait.
-const SCRUB_TURN_BYTES: usize = 16 << 10;
+const SCRUB_TURN_BYTES: usize = 32 << 10;
 
 impl Pool {
     /// Fills with zeroes, in memory too, what of blocks that were just allocated is not full of them.
@@ -54,60 +57,69 @@ impl Pool {
         }
     }
 
-    /// What the scrubber shall do next; it is at the block from now on.
-    pub(crate) fn next_to_scrub(&self) -> Next {
+    /// Notes how much of the `last` run was scrubbed, and tells what the scrubber shall do next; it is at that
+    /// run from now on.
+    pub(crate) fn next_to_scrub(&self, last: Option<Scrubbed>) -> Next {
         let mut state = self.state.lock();
+        if let Some(last) = last {
+            self.end_scrub(&mut state, &last);
+        }
         if !state.scrubbed {
             return Next::Stop;
         }
-        let next = state.scrub.next_dirty();
-        let Some((block, blocks)) = next.zip(next.and_then(|block| BlockRange::new(block, 1)))
-        else {
+        // One block may be longer.
+        let most = (SCRUB_RUN_BYTES >> self.block_shift).max(1);
+        let Some(run) = state.scrub.next_dirty(most) else {
             return Next::Rest;
         };
-        let former = self.poison.former(blocks);
-        self.look_for_damage(blocks, |block| state.record_at(block));
-        state.scrubbing = Some(block);
-        *self.scrub_turn.lock() = Some(block);
-        Next::Scrub { blocks, former }
+        self.look_for_damage(run, |block| state.record_at(block));
+        self.poison.begin_to_scrub(run);
+        *self.scrub_turn.lock() = Some(run);
+        Next::Scrub(run)
     }
 
-    /// Fills one block with zeroes, in memory too, unless an allocation takes it meanwhile. `former` as
-    /// [`Self::next_to_scrub`] told.
+    /// Makes clean what of a run was scrubbed before somebody took blocks of it.
+    fn end_scrub(&self, state: &mut State, last: &Scrubbed) {
+        let (start, end) = (last.run.start(), last.run.end());
+        // CAST: no more than the blocks of the run.
+        let whole = (last.bytes >> self.block_shift) as u32;
+        let begun = last.bytes.div_ceil(self.block_bytes()) as u32;
+        let left_to_us = self.scrub_turn.lock().take();
+        let scrubbed = left_to_us
+            .and_then(|run| BlockRange::between(start, run.end().min(start.saturating_add(whole))));
+        if let Some(scrubbed) = scrubbed {
+            let count = state.scrub.scrubbed(scrubbed);
+            self.counters.scrubbed_blocks.add(count.into());
+        }
+        let untouched = BlockRange::between(start.saturating_add(begun), end);
+        self.poison.end_scrub(scrubbed, untouched);
+    }
+
+    /// Fills blocks of a run with zeroes, in memory too, up to those that an allocation takes meanwhile.
     ///
     /// # Errors
     ///
-    /// `EFAULT` if the block is not in the region; it does not become clean.
-    pub(crate) fn scrub(&self, blocks: BlockRange, former: Option<i32>) -> Result {
-        let block = blocks.start();
-        for part in self.memory_of(blocks)?.turns(SCRUB_TURN_BYTES) {
+    /// `EFAULT` if the run is not in the region; none of it becomes clean.
+    pub(crate) fn scrub(&self, run: BlockRange) -> Result<Scrubbed> {
+        let mut bytes = 0u64;
+        for part in self.memory_of(run)?.turns(SCRUB_TURN_BYTES) {
+            let end = bytes.saturating_add(part.bytes());
             let turn = self.scrub_turn.lock();
-            if *turn != Some(block) {
+            if !turn.is_some_and(|run| end <= self.bytes_of(run)) {
                 break;
             }
             part.zero_at_once(Operation::Clean);
             cache::barrier();
             drop(turn);
+            bytes = end;
             cache::resched();
         }
-        let mut state = self.state.lock();
-        state.scrubbing = None;
-        if self.scrub_turn.lock().take() != Some(block) {
-            return Ok(());
-        }
-        state.scrub.scrubbed(block);
-        self.counters.scrubbed_blocks.add(1);
-        if let Some(former) = former {
-            self.poison.scrubbed(blocks, former);
-        }
-        Ok(())
+        Ok(Scrubbed { run, bytes })
     }
 
     /// Makes the scrubber leave `blocks`, which have just been allocated.
     pub(super) fn keep_scrubber_off(&self, blocks: BlockRange) {
         let mut turn = self.scrub_turn.lock();
-        if turn.is_some_and(|block| blocks.contains(block)) {
-            *turn = None;
-        }
+        *turn = turn.and_then(|run| run.up_to(blocks));
     }
 }

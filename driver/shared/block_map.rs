@@ -78,6 +78,14 @@ impl BlockRange {
         self.start < other.end() && other.start < self.end()
     }
 
+    /// What comes before `other`: the whole run if no block is in both.
+    pub const fn up_to(self, other: Self) -> Option<Self> {
+        if self.overlaps(other) {
+            return Self::between(self.start, other.start);
+        }
+        Some(self)
+    }
+
     /// Whether the bits of all its blocks are set in a bitmap of blocks.
     pub(super) fn is_set_in(self, words: &[u64]) -> bool {
         bits::all_set(words, [self.start, self.end()])

@@ -497,6 +497,18 @@ fn range_ends_within_u32() {
 }
 
 #[test]
+fn a_run_up_to_another_ends_where_the_first_common_block_is() {
+    let run = range(10, 20);
+    assert_eq!(run.up_to(range(0, 10)), Some(run));
+    assert_eq!(run.up_to(range(20, 30)), Some(run));
+    assert_eq!(run.up_to(range(0, 11)), None);
+    assert_eq!(run.up_to(range(10, 11)), None);
+    assert_eq!(run.up_to(range(0, 30)), None);
+    assert_eq!(run.up_to(range(11, 12)), Some(range(10, 11)));
+    assert_eq!(run.up_to(range(19, 30)), Some(range(10, 19)));
+}
+
+#[test]
 fn counts_up_to_u32_max_are_refused_without_overflow() {
     let mut map = map_with_free(128, &[range(100, 128)]);
     let requested = u32::MAX;

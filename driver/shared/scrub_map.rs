@@ -107,8 +107,9 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> ScrubMap<S> {
         self.lowest = self.lowest.min(blocks.start() / BLOCKS_PER_WORD);
     }
 
-    /// The lowest dirty block: the one to scrub next, because low blocks are allocated first.
-    pub fn next_dirty(&mut self) -> Option<u32> {
+    /// The lowest dirty block and those that follow it, at most `most`, in the same word: what to scrub next,
+    /// because low blocks are allocated first.
+    pub fn next_dirty(&mut self, most: u32) -> Option<BlockRange> {
         if self.nr_dirty == 0 {
             return None;
         }
@@ -116,29 +117,33 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> ScrubMap<S> {
         for (index, &word) in (self.lowest..).zip(words) {
             if word != 0 {
                 self.lowest = index;
+                let first = word.trailing_zeros();
+                let count = word.wrapping_shr(first).trailing_ones().min(most);
                 let base = index.saturating_mul(BLOCKS_PER_WORD);
-                return Some(base.saturating_add(word.trailing_zeros()));
+                return BlockRange::new(base.saturating_add(first), count);
             }
         }
         None
     }
 
-    /// `block` was scrubbed: it is clean if it is still dirty, and else somebody has taken it meanwhile.
-    pub fn scrubbed(&mut self, block: u32) {
-        let index = block / BLOCKS_PER_WORD;
-        let mask = 1u64.wrapping_shl(block % BLOCKS_PER_WORD);
-        let Some(dirty) = self.dirty.as_mut().get_mut(index as usize) else {
-            return;
-        };
-        if *dirty & mask == 0 {
-            return;
+    /// Blocks were scrubbed: those are clean that are still dirty, and somebody has taken the others
+    /// meanwhile. Gives how many are clean.
+    pub fn scrubbed(&mut self, blocks: BlockRange) -> u32 {
+        let mut count = 0u32;
+        for (index, mask) in blocks.word_masks() {
+            // CAST: usize is no shorter than 32 bits.
+            let index = index as usize;
+            let (dirty, clean) = (self.dirty.as_mut(), self.clean.as_mut());
+            if let (Some(dirty), Some(clean)) = (dirty.get_mut(index), clean.get_mut(index)) {
+                let scrubbed = *dirty & mask;
+                *dirty &= !scrubbed;
+                *clean |= scrubbed;
+                count = count.saturating_add(scrubbed.count_ones());
+            }
         }
-        *dirty &= !mask;
-        if let Some(clean) = self.clean.as_mut().get_mut(index as usize) {
-            *clean |= mask;
-        }
-        self.nr_dirty = self.nr_dirty.saturating_sub(1);
-        self.nr_clean = self.nr_clean.saturating_add(1);
+        self.nr_dirty = self.nr_dirty.saturating_sub(count);
+        self.nr_clean = self.nr_clean.saturating_add(count);
+        count
     }
 }
 

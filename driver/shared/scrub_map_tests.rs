@@ -20,9 +20,9 @@ fn range(start: u32, end: u32) -> BlockRange {
 /// Scrubs everything that is dirty and tells in which order.
 fn scrub_all(map: &mut ScrubMap<Vec<u64>>) -> Vec<u32> {
     let mut order = Vec::new();
-    while let Some(block) = map.next_dirty() {
-        map.scrubbed(block);
-        order.push(block);
+    while let Some(run) = map.next_dirty(u32::MAX) {
+        assert_eq!(map.scrubbed(run), run.count());
+        order.extend(run.start()..run.end());
     }
     order
 }
@@ -38,7 +38,7 @@ fn refuses_a_storage_that_is_too_small() {
 #[test]
 fn unused_blocks_do_not_wait_to_be_scrubbed_but_must_be_cleared() {
     let mut map = map(100);
-    assert_eq!(map.next_dirty(), None);
+    assert_eq!(map.next_dirty(u32::MAX), None);
     assert!(map.take(range(10, 90)));
     assert_eq!(map.next_unclean(range(10, 90)), Some(range(10, 90)));
     assert_eq!((map.nr_clean(), map.nr_dirty()), (0, 0));
@@ -73,15 +73,39 @@ fn clean_blocks_need_not_be_cleared_until_they_are_freed_again() {
 }
 
 #[test]
-fn a_block_taken_while_it_was_scrubbed_is_not_clean() {
+fn a_run_to_scrub_ends_where_blocks_are_not_dirty_and_with_its_word() {
+    let mut map = map(256);
+    map.take(range(0, 256));
+    map.free(range(60, 64));
+    map.free(range(64, 80));
+    map.free(range(82, 128));
+    let mut runs = Vec::new();
+    while let Some(run) = map.next_dirty(20) {
+        map.scrubbed(run);
+        runs.push((run.start(), run.end()));
+    }
+    let expected = [(60, 64), (64, 80), (82, 102), (102, 122), (122, 128)];
+    assert_eq!(runs, expected);
+}
+
+#[test]
+fn a_whole_word_of_dirty_blocks_is_one_run() {
+    let mut map = map(128);
+    map.take(range(0, 128));
+    map.free(range(64, 128));
+    assert_eq!(map.next_dirty(64), Some(range(64, 128)));
+}
+
+#[test]
+fn blocks_taken_while_they_were_scrubbed_are_not_clean() {
     let mut map = map(64);
-    map.take(range(0, 4));
-    map.free(range(0, 4));
-    let block = map.next_dirty().unwrap();
-    map.take(range(0, 2));
-    map.scrubbed(block);
-    assert_eq!(map.next_unclean(range(0, 2)), Some(range(0, 2)));
-    assert_eq!((map.nr_clean(), map.nr_dirty()), (0, 2));
+    map.take(range(0, 6));
+    map.free(range(0, 6));
+    let run = map.next_dirty(4).unwrap();
+    map.take(range(1, 3));
+    assert_eq!(map.scrubbed(run), 2);
+    assert_eq!(map.next_unclean(range(0, 4)), Some(range(1, 3)));
+    assert_eq!((map.nr_clean(), map.nr_dirty()), (2, 2));
 }
 
 #[test]
@@ -130,8 +154,8 @@ fn dirty_runs_are_found_one_after_the_other_across_words() {
     map.free(range(127, 193));
     assert_eq!(dirty_runs(&map, 0, 256), [(60, 70), (127, 193)]);
     assert_eq!(dirty_runs(&map, 65, 128), [(65, 70), (127, 128)]);
-    map.scrubbed(60);
-    map.scrubbed(130);
+    map.scrubbed(range(60, 61));
+    map.scrubbed(range(130, 131));
     map.take(range(191, 192));
     let expected = [(61, 70), (127, 130), (131, 191), (192, 193)];
     assert_eq!(dirty_runs(&map, 0, 256), expected);
@@ -161,13 +185,15 @@ proptest! {
             let run = range(start, end);
             let blocks = start as usize..end as usize;
             if scrub {
-                let block = map.next_dirty();
                 let dirty = |at: &u32| !taken[*at as usize] && bytes[*at as usize] == Bytes::Dirty;
-                let expected = (0..300).find(dirty);
-                prop_assert_eq!(block, expected);
-                if let Some(block) = expected {
-                    map.scrubbed(block);
-                    bytes[block as usize] = Bytes::Clean;
+                let expected = (0..300).find(dirty).map(|first| {
+                    let end = (first + count).min(300).min((first / 64 + 1) * 64);
+                    range(first, (first..end).find(|at| !dirty(at)).unwrap_or(end))
+                });
+                prop_assert_eq!(map.next_dirty(count), expected);
+                if let Some(run) = expected {
+                    prop_assert_eq!(map.scrubbed(run), run.count());
+                    bytes[run.start() as usize..run.end() as usize].fill(Bytes::Clean);
                 }
             } else if taken[blocks.clone()].iter().all(|taken| !taken) {
                 let unclean = map.take(run);
