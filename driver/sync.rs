@@ -4,7 +4,8 @@
 //!
 //! All ranges are resolved to buffers first, which takes a reference on each, and the lines are
 //! maintained after the mmap lock is dropped: on the alias, whose lines are the same as those of
-//! the caller's mapping, and which no munmap takes away.
+//! the caller's mapping, and which no munmap takes away. One short range is maintained under the lock instead,
+//! which takes no longer than a page fault does and saves the reference.
 
 use crate::{
     buffer::Buffer,
@@ -15,6 +16,9 @@ use crate::{
     translate,
 };
 use kernel::{prelude::*, sync::Arc};
+
+/// Most bytes that are maintained under the mmap lock.
+const SHORT_BYTES: u64 = 16 << 10;
 
 /// A range of a buffer that is held.
 struct Target {
@@ -36,7 +40,28 @@ pub(crate) fn one(
     operation: Operation,
     range: &abi::Range,
 ) -> Result {
-    maintain(pool, operation, &[resolve(file, pool, range)?])
+    check(range)?;
+    if range.handle != 0 || range.len > SHORT_BYTES {
+        return maintain(pool, operation, &[resolve(file, pool, range)?]);
+    }
+    let lines = translate::look_behind(pool, address(range)?, range.len, |buffer, offset| {
+        buffer.sync(offset, range.len, operation)
+    })?;
+    cache::barrier();
+    pool.count_sync(operation, 1, lines);
+    Ok(())
+}
+
+/// Checks what does not depend on any buffer.
+fn check(range: &abi::Range) -> Result {
+    if range.len == 0 || range.reserved != 0 {
+        return Err(EINVAL);
+    }
+    Ok(())
+}
+
+fn address(range: &abi::Range) -> Result<usize> {
+    usize::try_from(range.addr).map_err(|_| EFAULT)
 }
 
 /// Maintains every line of `ranges`, or none.
@@ -52,13 +77,12 @@ pub(crate) fn many(
 ) -> Result {
     let mut targets = KVVec::with_capacity(ranges.len(), GFP_KERNEL_ACCOUNT)?;
     for range in ranges {
+        check(range)?;
         targets.push(resolve(file, pool, range)?, GFP_KERNEL_ACCOUNT)?;
     }
     maintain(pool, operation, &targets)
 }
 
-// Inlined as the next one: calls would add a tenth to what a short sync takes beyond its lines.
-#[inline(always)]
 fn maintain(pool: &Pool, operation: Operation, targets: &[Target]) -> Result {
     let mut lines = 0u64;
     for (nth, target) in targets.iter().enumerate() {
@@ -76,14 +100,9 @@ fn maintain(pool: &Pool, operation: Operation, targets: &[Target]) -> Result {
 }
 
 /// Finds the buffer that a range lies in, and checks that it does so wholly.
-#[inline(always)]
 fn resolve(file: &OpenFile, pool: &Pool, range: &abi::Range) -> Result<Target> {
-    if range.len == 0 || range.reserved != 0 {
-        return Err(EINVAL);
-    }
     if range.handle == 0 {
-        let address = usize::try_from(range.addr).map_err(|_| EFAULT)?;
-        let (buffer, offset) = translate::buffer_behind(pool, address, range.len)?;
+        let (buffer, offset) = translate::buffer_behind(pool, address(range)?, range.len)?;
         return Ok(Target {
             buffer,
             offset,

@@ -112,15 +112,20 @@ fn contiguous_vmas(
     bytes
 }
 
-/// The buffer that maps all of `len` bytes from `address` on, with a reference, and the offset of
-/// `address` in it.
+/// Tells `look` the buffer that maps all of `len` bytes from `address` on, and the offset of `address` in it. The
+/// mmap lock keeps the buffer meanwhile.
 ///
 /// # Errors
 ///
-/// `EFAULT` if no one buffer of this pool does.
+/// `EFAULT` if no one buffer of this pool does, and those of `look`.
 // Inlined: a call would be felt in each short sync.
 #[inline(always)]
-pub(crate) fn buffer_behind(pool: &Pool, address: usize, len: u64) -> Result<(Arc<Buffer>, u64)> {
+pub(crate) fn look_behind<R>(
+    pool: &Pool,
+    address: usize,
+    len: u64,
+    look: impl FnOnce(ArcBorrow<'_, Buffer>, u64) -> Result<R>,
+) -> Result<R> {
     let task = current!();
     let guard = task.mm().ok_or(EFAULT)?.mmap_read_lock();
     let place = place_at(pool, &guard, address).ok_or(EFAULT)?;
@@ -131,7 +136,19 @@ pub(crate) fn buffer_behind(pool: &Pool, address: usize, len: u64) -> Result<(Ar
         .phys_addr
         .checked_sub(place.buffer.phys_addr())
         .ok_or(EFAULT)?;
-    Ok((place.buffer.into(), offset))
+    look(place.buffer, offset)
+}
+
+/// The buffer that maps all of `len` bytes from `address` on, with a reference, and the offset of
+/// `address` in it.
+///
+/// # Errors
+///
+/// `EFAULT` if no one buffer of this pool does.
+pub(crate) fn buffer_behind(pool: &Pool, address: usize, len: u64) -> Result<(Arc<Buffer>, u64)> {
+    look_behind(pool, address, len, |buffer, offset| {
+        Ok((buffer.into(), offset))
+    })
 }
 
 /// The buffer behind `address`, with a reference, the offset of `address` in it, and the bytes from

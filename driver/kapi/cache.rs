@@ -12,7 +12,7 @@
 
 use core::arch::asm;
 
-/// Runs cache instructions on each of `lines` lines of `line` bytes from `from` on: sixteen a turn, and then as
+/// Runs cache instructions on each of `lines` lines of `line` bytes from `from` on: 32 a turn, and then as
 /// many as each bit of what is left says. Beyond them that is one instruction for a line and two for a turn.
 /// Gives the address after the last one.
 ///
@@ -24,26 +24,29 @@ macro_rules! each_line {
         // SAFETY: The caller vouches for the lines. Cleaning changes no byte, and invalidating neither,
         // because what is dirty is written back first.
         unsafe { asm!(
-            "subs {lines}, {lines}, #16",
+            "subs {lines}, {lines}, #32",
             "b.lo 3f",
             "2:",
-            ".rept 16", $($instruction,)+ "add {at}, {at}, {line}", ".endr",
-            "subs {lines}, {lines}, #16",
+            ".rept 32", $($instruction,)+ "add {at}, {at}, {line}", ".endr",
+            "subs {lines}, {lines}, #32",
             "b.hs 2b",
-            // Less than 0 now; the lower four bits say how many are left.
+            // Less than 0 now; the lower five bits say how many are left.
             "3:",
-            "tbz {lines}, #3, 4f",
-            ".rept 8", $($instruction,)+ "add {at}, {at}, {line}", ".endr",
+            "tbz {lines}, #4, 4f",
+            ".rept 16", $($instruction,)+ "add {at}, {at}, {line}", ".endr",
             "4:",
-            "tbz {lines}, #2, 5f",
-            ".rept 4", $($instruction,)+ "add {at}, {at}, {line}", ".endr",
+            "tbz {lines}, #3, 5f",
+            ".rept 8", $($instruction,)+ "add {at}, {at}, {line}", ".endr",
             "5:",
-            "tbz {lines}, #1, 6f",
-            ".rept 2", $($instruction,)+ "add {at}, {at}, {line}", ".endr",
+            "tbz {lines}, #2, 6f",
+            ".rept 4", $($instruction,)+ "add {at}, {at}, {line}", ".endr",
             "6:",
-            "tbz {lines}, #0, 7f",
-            $($instruction,)+ "add {at}, {at}, {line}",
+            "tbz {lines}, #1, 7f",
+            ".rept 2", $($instruction,)+ "add {at}, {at}, {line}", ".endr",
             "7:",
+            "tbz {lines}, #0, 8f",
+            $($instruction,)+ "add {at}, {at}, {line}",
+            "8:",
             at = inout(reg) at,
             lines = inout(reg) $lines => _,
             line = in(reg) $line,

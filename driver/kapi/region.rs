@@ -333,6 +333,15 @@ impl RegionSlice<'_> {
     /// Maintains every cache line that the bytes touch and returns how many. The effect is complete
     /// after [`cache::barrier`].
     pub(crate) fn maintain(&self, operation: Operation) -> u64 {
+        if self.bytes <= BYTES_PER_TURN {
+            return self.maintain_at_once(operation);
+        }
+        self.maintain_in_turns(operation)
+    }
+
+    // Not inlined: what it keeps in registers would be felt in a short sync.
+    #[inline(never)]
+    fn maintain_in_turns(&self, operation: Operation) -> u64 {
         let mut lines = 0u64;
         for turn in self.turns(BYTES_PER_TURN) {
             if lines != 0 {

@@ -132,7 +132,7 @@ fn ranges_are_rounded_outwards_to_lines() {
 fn every_number_of_lines_is_maintained() {
     let _balance = Balance::new();
     let (node, _buffer, mapping) = mapped_buffer();
-    for count in 1..=49 {
+    for count in 1..=97 {
         let range = by_address(mapping.addr() + 3 * LINE, count * LINE);
         assert_eq!(lines_of(&node, range), (count, count), "{count} lines");
     }
