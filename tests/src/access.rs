@@ -8,6 +8,7 @@ use crate::mapping::{host_len, Mapping};
 use nix::errno::Errno;
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Barrier;
 
 impl Mapping {
@@ -59,18 +60,27 @@ impl Mapping {
             assert_eq!(offset % 8, 0, "places do not overlap");
             Place(self.pointer(*offset, 8).cast())
         };
+        // The last to be woken is late by a thousandfold of what a fault takes: so all are awake first.
         let barrier = Barrier::new(offsets.len() + 1);
+        let awake = AtomicUsize::new(0);
+        let begin = || {
+            barrier.wait();
+            awake.fetch_add(1, Ordering::AcqRel);
+            while awake.load(Ordering::Acquire) <= offsets.len() {
+                std::hint::spin_loop();
+            }
+        };
         std::thread::scope(|scope| {
             for place in offsets.iter().map(place) {
-                let barrier = &barrier;
+                let begin = &begin;
                 scope.spawn(move || {
                     let Place(to) = { place };
-                    barrier.wait();
+                    begin();
                     // SAFETY: the eight bytes are mapped and aligned.
                     unsafe { to.write_volatile(value) };
                 });
             }
-            barrier.wait();
+            begin();
             meanwhile();
         });
     }

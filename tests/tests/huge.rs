@@ -8,7 +8,6 @@
 
 use fpgamem_tests::abi::{self, Alloc};
 use fpgamem_tests::page_faults::faults_in;
-use fpgamem_tests::pattern::Random;
 use fpgamem_tests::{
     in_child, request, Balance, MapFlags, Mapping, MmapAdvise, Node, ProtFlags, PAGE, READ_WRITE,
 };
@@ -333,6 +332,9 @@ fn many_threads_first_use_it_at_once() {
     });
 }
 
+/// Turns of a loop, in which any fault is over.
+const LONGEST_DELAY: u32 = 1 << 20;
+
 /// A thread that has huge pages enters all of a table's, while another goes for the last of them, which by then
 /// are off.
 #[test]
@@ -342,18 +344,24 @@ fn a_page_is_not_entered_where_a_huge_one_is_being_entered() {
     let buffer = node.alloc(request(16 * HUGE)).unwrap();
     let last = buffer.alloc_bytes - HUGE;
     in_child(|| {
-        let mut random = Random::new(SEED);
-        for round in 0..100 {
+        let mut delay = 1_000;
+        for round in 0..400 {
             let mapping = node.map_buffer(&buffer).unwrap();
             prctl::set_thp_disable(false).unwrap();
+            let mut faults = 0;
             mapping.store_from_threads(&[0], round, || {
                 // Until the other one is somewhere between its choice of huge pages and the last of them.
-                for _ in 0..random.below(2_000) {
+                for _ in 0..delay {
                     std::hint::spin_loop();
                 }
                 prctl::set_thp_disable(true).unwrap();
-                mapping.store(last, round);
+                faults = faults_in(|| mapping.store(last, round));
             });
+            // A little later each time, until that is after the last.
+            delay = match faults {
+                0 => delay * 3 / 4,
+                _ => (delay + delay / 16 + 1).min(LONGEST_DELAY),
+            };
             assert_eq!((mapping.load(0), mapping.load(last)), (round, round));
         }
     });
