@@ -4,6 +4,8 @@
 
 use crate::mistakes::{Program, PROGRAMS};
 use crate::scene::Scene;
+use fpgamem_tests::debugfs::Stats;
+use fpgamem_tests::eventually;
 use std::process::{Command, ExitCode};
 
 const FAILED: u8 = 2;
@@ -15,7 +17,12 @@ pub(crate) fn run(name: &str, wrong: bool) -> ExitCode {
         return ExitCode::from(FAILED);
     };
     // A panic is a failure of the program, not a wrong result.
-    let computed = std::panic::catch_unwind(|| program(&Scene::open(), wrong));
+    let computed = std::panic::catch_unwind(|| {
+        // The accelerator's time passes with each access to the region, by the scrubber too: with those to what
+        // the program before this one freed, a job would be done before anybody looks.
+        eventually("all is scrubbed", || Stats::read().blocks_dirty == 0);
+        program(&Scene::open(), wrong)
+    });
     let Ok(verdict) = computed else {
         return ExitCode::from(FAILED);
     };
