@@ -23,8 +23,10 @@ const BYTE: u8 = 0xdb;
 /// What a free block is full of, and the process that had allocated it.
 #[derive(Clone, Copy)]
 struct Content {
-    /// `None` once it is being scrubbed.
+    /// `None` after a scrub of which that is not known.
     byte: Option<u8>,
+    /// Then it is not known either.
+    is_being_scrubbed: bool,
     former: i32,
 }
 
@@ -73,6 +75,7 @@ impl Poison {
             blocks,
             Some(Content {
                 byte: Some(BYTE),
+                is_being_scrubbed: false,
                 former: pid,
             }),
         );
@@ -80,13 +83,26 @@ impl Poison {
 
     /// The scrubber begins with free blocks, which have just been looked at.
     pub(crate) fn begin_to_scrub(&self, blocks: BlockRange) {
-        self.set_byte(Some(blocks), None);
+        if ENABLED {
+            self.change(blocks, |of_block| {
+                if let Some(content) = of_block {
+                    content.is_being_scrubbed = true;
+                }
+            });
+        }
     }
 
-    /// The scrubber is done with blocks that it began with: it has scrubbed some and left others as they were.
-    pub(crate) fn end_scrub(&self, scrubbed: Option<BlockRange>, left: Option<BlockRange>) {
-        self.set_byte(scrubbed, Some(0));
-        self.set_byte(left, Some(BYTE));
+    /// The scrubber is done with a run that it began with: it has scrubbed some blocks, written to those that it had
+    /// begun, and left the others as they were.
+    pub(crate) fn end_scrub(
+        &self,
+        run: BlockRange,
+        scrubbed: Option<BlockRange>,
+        begun: Option<BlockRange>,
+    ) {
+        self.end_scrub_of(scrubbed, |_| Some(0));
+        self.end_scrub_of(begun, |_| None);
+        self.end_scrub_of(Some(run), |byte| byte);
     }
 
     /// Blocks were allocated.
@@ -113,7 +129,7 @@ impl Poison {
         }
         (blocks.start()..blocks.end()).find_map(|block| {
             let content = self.content(block)?;
-            let expected = content.byte?;
+            let expected = content.byte.filter(|_| !content.is_being_scrubbed)?;
             let slice = slice_of(block).ok()?;
             // What a device wrote is not in the caches.
             slice.maintain(Operation::CleanInvalidate);
@@ -132,15 +148,20 @@ impl Poison {
         self.change(blocks, |of_block| *of_block = content);
     }
 
-    /// Changes what blocks are full of that nobody has taken.
-    fn set_byte(&self, blocks: Option<BlockRange>, byte: Option<u8>) {
-        if let Some(blocks) = blocks.filter(|_| ENABLED) {
-            self.change(blocks, |of_block| {
-                if let Some(content) = of_block {
-                    content.byte = byte;
-                }
-            });
-        }
+    /// Says what blocks are full of now that were being scrubbed and that nobody has taken since.
+    fn end_scrub_of(&self, blocks: Option<BlockRange>, now: impl Fn(Option<u8>) -> Option<u8>) {
+        let Some(blocks) = blocks.filter(|_| ENABLED) else {
+            return;
+        };
+        self.change(blocks, |of_block| {
+            if let Some(content) = of_block
+                .as_mut()
+                .filter(|content| content.is_being_scrubbed)
+            {
+                content.is_being_scrubbed = false;
+                content.byte = now(content.byte);
+            }
+        });
     }
 
     fn change(&self, blocks: BlockRange, change: impl FnMut(&mut Option<Content>)) {

@@ -80,7 +80,7 @@ impl Pool {
 
     /// Makes clean what of a run was scrubbed before somebody took blocks of it.
     fn end_scrub(&self, state: &mut State, last: &Scrubbed) {
-        let (start, end) = (last.run.start(), last.run.end());
+        let start = last.run.start();
         // CAST: no more than the blocks of the run.
         let whole = (last.bytes >> self.block_shift) as u32;
         let begun = last.bytes.div_ceil(self.block_bytes()) as u32;
@@ -91,8 +91,8 @@ impl Pool {
             let count = state.scrub.scrubbed(scrubbed);
             self.counters.scrubbed_blocks.add(count.into());
         }
-        let untouched = BlockRange::between(start.saturating_add(begun), end);
-        self.poison.end_scrub(scrubbed, untouched);
+        self.poison
+            .end_scrub(last.run, scrubbed, BlockRange::new(start, begun));
     }
 
     /// Fills blocks of a run with zeroes, in memory too, up to those that an allocation takes meanwhile.

@@ -60,7 +60,7 @@ impl Mapping {
             assert_eq!(offset % 8, 0, "places do not overlap");
             Place(self.pointer(*offset, 8).cast())
         };
-        // The last to be woken is late by a thousandfold of what a fault takes: so all are awake first.
+        // To be woken takes longer than a fault: so all are awake first.
         let barrier = Barrier::new(offsets.len() + 1);
         let awake = AtomicUsize::new(0);
         let begin = || {
